@@ -1,0 +1,340 @@
+/* maildir-deliver: from a recipient to a place on the disk.  Two fronts for one delivery: an LMTP server on descriptors 0 and 1, and the
+ * form that other mail systems call, one message on standard input (an MDA).  Never talks to the network.
+ * SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "config.h"
+#include "delivery.h"
+#include "log.h"
+#include "peer.h"
+#include "resolve.h"
+#include "sandbox.h"
+#include "session.h"
+
+enum { INPUT = 65536, OUTPUT = 16384, TRACE_ROOM = 8192 };
+
+/* All of the program's state.  */
+static struct deliver {
+	struct config cf;
+	struct session session;
+	struct resolver resolver;
+	struct delivery delivery;
+	bool supervised;        /* smtp-handler started us: it keeps the time limits, and logs what became of a message */
+	char peer[PEER_SIZE], id[ID_SIZE];
+	char input[INPUT], output[OUTPUT];
+} deliver;
+
+/* --- LMTP: the backend of the dialogue --- */
+
+static const struct reply *deliver_rcpt(struct session *s, const struct path *rcpt)
+{
+	struct deliver *d = s->ctx;
+	int box;
+	const struct reply *r = resolve(&d->resolver, rcpt, &box);
+	if (!r) r = delivery_add(&d->delivery, box, rcpt->text);
+	return r ? r : REPLY(RCPT_OK);
+}
+
+static const struct reply *deliver_begin(struct session *s)
+{
+	struct deliver *d = s->ctx;
+	delivery_begin(&d->delivery, s->tx.from.text);
+	return NULL;
+}
+
+static void deliver_write(struct session *s, const char *p, size_t n)
+{
+	struct deliver *d = s->ctx;
+	delivery_write(&d->delivery, p, n);
+}
+
+static void deliver_header(struct session *s, const char *line)
+{
+	struct deliver *d = s->ctx;
+	delivery_header(&d->delivery, line);
+}
+
+static const struct reply *deliver_commit(struct session *s)
+{
+	struct deliver *d = s->ctx;
+	return delivery_commit(&d->delivery, s->tx.data.lines);
+}
+
+static void deliver_abandon(struct session *s)
+{
+	struct deliver *d = s->ctx;
+	delivery_end(&d->delivery);
+}
+
+/* "user", "user@domain" or "<user@domain>"; a bare name is one of this host.  */
+static bool parse_loosely(const struct config *cf, const char *text, struct path *p)
+{
+	char line[COMMAND_MAX], *s = line;
+	snprintf(line, sizeof line, "%s", text);
+	if (*text == '<') return path_parse(p, &s) && *s == '\0';
+	if (!strchr(text, '@')) snprintf(line, sizeof line, "%.256s@%s", text, cf->hostname);
+	return mailbox_parse(p, line);
+}
+
+static const struct reply *deliver_verify(struct session *s, const char *what, bool list)
+{
+	static char text[PATH_MAX_LEN + 3];
+	static struct reply known = { .code = 250, .status = "2.1.5", .text = text };
+	struct deliver *d = s->ctx;
+	struct path p;
+	int box;
+	if (!parse_loosely(&d->cf, what, &p) || !*p.text) return REPLY(BAD_RCPT);
+	const struct reply *r = resolve(&d->resolver, &p, &box);
+	if (r) return r;
+	close(box);
+	snprintf(text, sizeof text, "<%s>", p.text);
+	return list ? REPLY(NOT_A_LIST) : &known;
+}
+
+static void deliver_tell(struct session *s, const struct event *e)
+{
+	struct deliver *d = s->ctx;
+	if (!d->supervised) log_event(e);
+}
+
+static const struct backend backend = {
+	.lmtp = true, .rcpt = deliver_rcpt, .begin = deliver_begin, .write = deliver_write, .header = deliver_header,
+	.commit = deliver_commit, .abandon = deliver_abandon, .verify = deliver_verify, .tell = deliver_tell,
+};
+
+static struct io input(struct deliver *d)
+{
+	struct stat st;
+	bool is_socket = fstat(0, &st) == 0 && S_ISSOCK(st.st_mode);
+	return (struct io){ .in = 0, .out = 1, .ibuf = d->input, .isize = sizeof d->input, .obuf = d->output, .osize = sizeof d->output,
+		.strict = d->cf.strict || is_socket, .end = clock_deadline((unsigned)d->cf.session_timeout) };
+}
+
+static int lmtp(struct deliver *d)
+{
+	struct session *s = &d->session;
+	s->cf = &d->cf;
+	s->backend = &backend;
+	s->ctx = d;
+	s->peer = d->peer;
+	s->id = d->id;
+	s->size_max = d->cf.max_size + TRACE_ROOM;      /* a message of the greatest size, and the trace header before it */
+	s->rcpt_max = (unsigned)d->cf.max_recipients;
+	s->io = input(d);
+	session_run(s);
+	return EX_OK;
+}
+
+/* --- the MDA form --- */
+
+/* RFC 3463 codes to sysexits, so that only what will never succeed is permanent (P9).  Says why, in the form of Postfix pipe(8).  */
+static int mda_exit(const struct reply *r)
+{
+	if (r->code / 100 == 2) return EX_OK;
+	fprintf(stderr, "%s %s\n", r->status, r->text);
+	if (r->code / 100 == 4) return EX_TEMPFAIL;
+	return r->code == 550 || r->code == 551 || r->code == 501 ? EX_NOUSER : EX_DATAERR;
+}
+
+struct mda {
+	struct deliver *d;
+	struct header header;
+	const struct data *data;
+	bool too_big;
+};
+
+static void mda_header(void *ctx, const char *line)
+{
+	struct mda *m = ctx;
+	delivery_header(&m->d->delivery, line);
+}
+
+static void mda_take(void *ctx, const char *p, size_t n)
+{
+	struct mda *m = ctx;
+	m->too_big |= m->data->size > m->d->cf.max_size + TRACE_ROOM;
+	if (m->too_big) return;
+	header_feed(&m->header, p, n);
+	delivery_write(&m->d->delivery, p, n);
+}
+
+/* An mbox separator that some callers put in front is not part of the message.  */
+static void skip_from_line(struct io *io, uint32_t deadline)
+{
+	static const char from[] = "From ";
+	while (io->tail < sizeof from - 1 && io_fill(io, deadline, true) == IO_OK) continue;
+	if (io->tail < sizeof from - 1 || memcmp(io->ibuf, from, sizeof from - 1) != 0) return;
+	char *lf;
+	while (!(lf = memchr(io->ibuf, '\n', io->tail)) && io->tail < io->isize && io_fill(io, deadline, true) == IO_OK) continue;
+	if (lf) io->head = (size_t)(lf + 1 - io->ibuf);
+}
+
+static const struct reply *mda_message(struct deliver *d, const char *sender)
+{
+	struct io io = input(d);
+	struct mda m = { .d = d, .header = { .line = mda_header, .ctx = &m } };
+	struct data data = { .newline = NL_LOCAL, .lf = true, .sink = mda_take, .ctx = &m };
+	uint32_t deadline = clock_deadline((unsigned)d->cf.session_timeout);
+	enum io_result got = IO_OK;
+	bool end;
+	m.data = &data;
+	delivery_begin(&d->delivery, sender);
+	skip_from_line(&io, deadline);
+	while (got == IO_OK) {
+		data_feed(&data, io.ibuf + io.head, io.tail - io.head, &end);
+		io.head = io.tail;
+		got = io_fill(&io, deadline, true);
+	}
+	if (got != IO_END || io.failed) return REPLY(LOCAL_ERROR);      /* told to stop, too slow, or not readable */
+	data_finish(&data);
+	if (m.too_big) return REPLY(TOO_BIG);
+	return delivery_commit(&d->delivery, data.lines);
+}
+
+static int mda(struct deliver *d, const char *sender, char **rcpts, size_t n)
+{
+	const struct reply *r = NULL;
+	for (size_t i = 0; i < n && !r; i++) {
+		struct path p;
+		int box;
+		if (!parse_loosely(&d->cf, rcpts[i], &p) || !*p.text) r = REPLY(BAD_RCPT);
+		else r = resolve(&d->resolver, &p, &box);
+		if (!r) r = delivery_add(&d->delivery, box, p.text);
+	}
+	if (!r) r = mda_message(d, sender);
+	delivery_end(&d->delivery);
+	return mda_exit(r);
+}
+
+/* --make USER@DOMAIN */
+static int make(struct deliver *d, const char *address)
+{
+	struct path p;
+	if (!mailbox_parse(&p, address) || !*p.domain) {
+		fprintf(stderr, "maildir-deliver: %s: not a mailbox address\n", address);
+		return EX_USAGE;
+	}
+	int e = d->resolver.root < 0 ? ENOENT : resolver_make(&d->resolver, &p);
+	if (e) fprintf(stderr, "maildir-deliver: cannot make %s: %s\n", address, strerror(e));
+	return e ? EX_TEMPFAIL : EX_OK;
+}
+
+/* --- start --- */
+
+static const char usage[] =
+	"usage: maildir-deliver [-C file] [-o name=value]... --lmtp\n"
+	"       maildir-deliver [-C file] [-o name=value]... [-f sender] -d recipient [-d recipient]... < message\n"
+	"       maildir-deliver [-C file] [-o name=value]... --make user@domain\n"
+	"       maildir-deliver [--show-config | --version | --help]\n"
+	"\n"
+	"Delivers to Maildirs beneath mail_root: as an LMTP server on standard input and output, or one message.\n"
+	"See maildir-deliver(8) and smtp-handler.conf(5).\n";
+
+struct options {
+	bool lmtp, show;
+	const char *make, *sender;
+	char **rcpts;
+	size_t count;
+};
+
+static int wrong_usage(void)
+{
+	fputs("maildir-deliver: wrong usage; see maildir-deliver --help\n", stderr);
+	return EX_USAGE;
+}
+
+/* The options.  Returns -1 to go on, else the exit status.  */
+static int options(struct options *o, struct config *cf, int argc, char **argv)
+{
+	enum { OPT_LMTP = OPT_OWN, OPT_MAKE };
+	static const struct option longs[] = {
+		CONFIG_LONG, { "lmtp", no_argument, NULL, OPT_LMTP }, { "make", required_argument, NULL, OPT_MAKE }, { NULL, 0, NULL, 0 },
+	};
+	int opt;
+	opterr = 0;
+	o->sender = "";
+	o->rcpts = calloc((size_t)argc, sizeof *o->rcpts);
+	if (!o->rcpts) return EX_TEMPFAIL;
+	while ((opt = getopt_long(argc, argv, CONFIG_SHORT "f:d:", longs, NULL)) != -1) {
+		if (opt == OPT_VERSION) return puts("maildir-deliver " VERSION), EX_OK;
+		if (opt == OPT_HELP) return fputs(usage, stdout), EX_OK;
+		if (opt == OPT_SHOW_CONFIG) o->show = true;
+		else if (opt == OPT_LMTP) o->lmtp = true;
+		else if (opt == OPT_MAKE) o->make = optarg;
+		else if (opt == 'f') o->sender = optarg;
+		else if (opt == 'd') o->rcpts[o->count++] = optarg;
+		else if (opt == '?' || !config_option(cf, opt, optarg)) return wrong_usage();
+	}
+	if (optind < argc || o->lmtp + (o->make != NULL) + (o->count > 0) + o->show != 1) return wrong_usage();
+	return -1;
+}
+
+/* -f: an address with or without brackets; Postfix says MAILER-DAEMON for none.  NULL if it could break out of its header.  */
+static const char *clean_sender(char *out, size_t size, const char *s)
+{
+	size_t n = strlen(s);
+	if (n >= 2 && s[0] == '<' && s[n - 1] == '>') {
+		s++;
+		n -= 2;
+	}
+	if (n >= size || !utf8_valid(s)) return NULL;
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f || s[i] == '<' || s[i] == '>') return NULL;
+	snprintf(out, size, "%.*s", (int)n, s);
+	if (strcmp(out, "MAILER-DAEMON") == 0) *out = '\0';
+	return out;
+}
+
+/* Who we are for the log; what we need no more is dropped.  */
+static void settle_in(struct deliver *d)
+{
+	const char *id = getenv("SMTP_ID");
+	d->supervised = id && strlen(id) < sizeof d->id && strspn(id, "0123456789abcdef") == strlen(id);
+	if (d->supervised) strcpy(d->id, id);
+	else peer_session_id(d->id);
+	peer_find(d->peer);
+	if (d->supervised) {    /* the handler's limits end sooner */
+		d->cf.session_timeout += 60000;
+		d->cf.command_timeout = d->cf.data_timeout = d->cf.session_timeout;
+	}
+	clock_signals();
+	clock_start((unsigned)(d->cf.command_timeout < d->cf.data_timeout ? d->cf.command_timeout : d->cf.data_timeout));
+	if (geteuid() == 0) setgroups(0, NULL);
+	umask(077);
+}
+
+int main(int argc, char **argv)
+{
+	struct deliver *d = &deliver;
+	struct options o = { 0 };
+	char sender[256];
+	int status = options(&o, &d->cf, argc, argv);
+	if (status >= 0) return status;
+	bool configured = config_load(&d->cf);
+	if (o.show && configured) return config_show(&d->cf), EX_OK;
+	settle_in(d);
+	log_open("maildir-deliver", (enum log_level)d->cf.log_level, d->id, d->peer);
+	if (!configured) {
+		log_line(LEVEL_ERROR, "%s", d->cf.error);
+		if (o.show) return EX_CONFIG;
+		if (o.lmtp) reply_write(1, REPLY(BAD_CONFIG));
+		else fputs("4.3.5 bad configuration\n", stderr);
+		return EX_TEMPFAIL;
+	}
+	const char *from = clean_sender(sender, sizeof sender, o.sender);
+	if (!from) return wrong_usage();
+	bool opened = resolver_open(&d->resolver, &d->cf);
+	if (o.make) return make(d, o.make);
+	if (opened && d->cf.sandbox) sandbox_beneath(d->resolver.root);
+	delivery_init(&d->delivery, d->cf.hostname);
+	return o.lmtp ? lmtp(d) : mda(d, from, o.rcpts, o.count);
+}

@@ -1,0 +1,250 @@
+/* Keeper and speaker: the fork, the strict mode, and the few messages of fixed size between them.  The two share one descriptor table, so
+ * that the keeper can put a connection where the speaker can use it; hence neither sees end of file when the other dies, and the
+ * keeper watches the speaker by pidfd while the kernel ends the speaker with the keeper.
+ * SPDX-License-Identifier: MIT */
+#include "keeper.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "nexthop.h"
+#include "reply.h"
+#include "sandbox.h"
+
+enum { ASK_HOP = 1, ASK_TIME, TELL_EVENT, DROP_HOP };
+
+/* Speaker to keeper.  Without the event where there is none.  */
+struct ask {
+	uint32_t kind, unused;
+	struct event event;
+};
+/* Keeper to speaker, after ASK_HOP and ASK_TIME.  */
+struct told {
+	int32_t fd;
+	uint32_t unused;
+	int64_t now;
+};
+
+struct keeping {
+	const struct keeper *k;
+	int channel, pidfd;
+	pid_t speaker;
+	struct nexthop hop;
+	uint64_t started, message;      /* milliseconds: the connection, the transaction in hand */
+};
+
+static int speaker_channel = -1;        /* the speaker's end: set before the fork, the same ever after */
+
+static uint64_t millis(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* --- the speaker's side: read and write only --- */
+
+static void ask(uint32_t kind, const struct event *e)
+{
+	static struct ask a;
+	size_t n = offsetof(struct ask, event);
+	a.kind = kind;
+	if (e) {
+		a.event = *e;
+		n = sizeof a;
+	}
+	ssize_t w;
+	do w = write(speaker_channel, &a, n);
+	while (w < 0 && errno == EINTR);
+}
+
+static struct told hear(void)
+{
+	struct told t = { .fd = -1 };
+	ssize_t r;
+	do r = read(speaker_channel, &t, sizeof t);
+	while (r < 0 && errno == EINTR);
+	return t;
+}
+
+int keeper_ask_hop(time_t *now)
+{
+	ask(ASK_HOP, NULL);
+	struct told t = hear();
+	*now = (time_t)t.now;
+	return t.fd;
+}
+
+time_t keeper_ask_time(void)
+{
+	ask(ASK_TIME, NULL);
+	return (time_t)hear().now;
+}
+
+void keeper_tell(const struct event *e) { ask(TELL_EVENT, e); }
+void keeper_drop_hop(void) { ask(DROP_HOP, NULL); }
+
+static unsigned shortest(const struct config *cf)
+{
+	const unsigned long long limits[] = { cf->command_timeout, cf->data_timeout, cf->deliver_timeout, cf->session_timeout };
+	unsigned long long least = limits[0];
+	for (size_t i = 1; i < sizeof limits / sizeof *limits; i++)
+		if (limits[i] < least) least = limits[i];
+	return (unsigned)least;
+}
+
+/* Never returns: exit_group is one call too many in strict mode.  */
+_Noreturn static void speaker(const struct keeper *k, pid_t keeper)
+{
+	sigset_t none;
+	int status = 1;
+	sigemptyset(&none);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == keeper) {
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		clock_start(shortest(k->cf));
+		if (!k->cf->sandbox || sandbox_speaker()) status = k->speak(k->ctx) ? 0 : 1;
+		else status = 2;
+	}
+	for (;;) syscall(SYS_exit, status);
+}
+
+/* --- the keeper's side --- */
+
+static void tell_time(const struct keeping *g, int fd)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	struct told told = { .fd = fd, .now = t.tv_sec };
+	if (send(g->channel, &told, sizeof told, MSG_NOSIGNAL) < 0) return;    /* it has died: the pidfd tells */
+}
+
+static void note(const struct keeping *g, struct event *e)
+{
+	e->from[sizeof e->from - 1] = e->rcpt[sizeof e->rcpt - 1] = e->reply[sizeof e->reply - 1] = e->helo[sizeof e->helo - 1] = '\0';
+	e->millis = millis() - (e->kind == EVENT_ENDED ? g->started : g->message);
+	log_event(e);
+}
+
+/* Take one message of the speaker.  False when none is there.  */
+static bool serve(struct keeping *g)
+{
+	struct ask a;
+	ssize_t n = recv(g->channel, &a, sizeof a, MSG_DONTWAIT);
+	if (n < (ssize_t)offsetof(struct ask, event)) return false;
+	switch (a.kind) {
+	case ASK_HOP:
+		nexthop_close(&g->hop);
+		nexthop_open(&g->hop, g->k->cf, g->k->id);
+		g->message = millis();
+		tell_time(g, g->hop.fd);
+		break;
+	case ASK_TIME:
+		g->message = millis();
+		tell_time(g, -1);
+		break;
+	case TELL_EVENT:
+		if (n == sizeof a) note(g, &a.event);
+		break;
+	case DROP_HOP:
+		nexthop_close(&g->hop);
+		break;
+	default:
+		log_line(LEVEL_WARNING, "speaker: unknown request %u", a.kind);
+	}
+	return true;
+}
+
+/* Serve until the speaker has ended and all that it said was heard.  Returns its wait status.  */
+static int watch(struct keeping *g)
+{
+	enum { GRACE = 60000, AGAIN = 200 };
+	sigset_t none;
+	sigemptyset(&none);
+	uint64_t end = g->started + g->k->cf->session_timeout + GRACE;
+	struct pollfd fds[] = { { .fd = g->channel, .events = POLLIN }, { .fd = g->pidfd, .events = POLLIN } };
+	for (;;) {
+		uint64_t now = millis(), wait = clock_stop_asked() ? AGAIN : now < end ? end - now : 0;
+		struct timespec limit = { .tv_sec = (time_t)(wait / 1000), .tv_nsec = (long)(wait % 1000) * 1000000 };
+		int n = ppoll(fds, 2, &limit, &none);
+		if (now >= end) kill(g->speaker, SIGKILL);      /* it did not keep its own deadline: then it is not ours any more */
+		else if (clock_stop_asked()) kill(g->speaker, SIGTERM); /* again and again: a signal right before a read is not seen by it */
+		if (n <= 0) continue;
+		if (fds[0].revents && serve(g)) continue;
+		if (fds[1].revents) break;
+	}
+	int status = 0;
+	while (waitpid(g->speaker, &status, 0) < 0 && errno == EINTR) continue;
+	return status;
+}
+
+/* Hang up after our last words: input that is still unread would turn the close into a reset, and the client might never see them.  */
+static void linger(void)
+{
+	enum { ROUNDS = 16, WAIT = 500, PIECE = 1 << 20 };
+	struct pollfd p = { .fd = 0, .events = POLLIN };
+	if (shutdown(1, SHUT_WR) != 0) return;
+	for (int i = 0; i < ROUNDS && poll(&p, 1, WAIT) > 0; i++)
+		if (recv(0, NULL, PIECE, MSG_TRUNC | MSG_DONTWAIT) <= 0) return;        /* TCP throws it away unseen */
+}
+
+static pid_t fork_sharing(int *pidfd)
+{
+	struct clone_args args = { .flags = CLONE_FILES | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD };
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+	if (pid < 0 && errno == ENOSYS) pid = (pid_t)syscall(SYS_clone, args.flags | SIGCHLD, NULL, pidfd, NULL, NULL);  /* old container filters */
+	return pid;
+}
+
+int keeper_run(const struct keeper *k)
+{
+	struct keeping g = { .k = k, .hop = { .fd = -1 }, .started = millis() };
+	int pair[2];
+	sigset_t stop;
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGHUP);
+	clock_signals();
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+	pid_t self = getpid();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+		log_line(LEVEL_ERROR, "no socket for the speaker: %s", strerror(errno));
+		reply_write(1, REPLY(CANNOT_SERVE));
+		return EX_TEMPFAIL;
+	}
+	g.channel = pair[0];
+	speaker_channel = pair[1];
+	g.speaker = fork_sharing(&g.pidfd);
+	if (g.speaker == 0) speaker(k, self);
+	if (g.speaker < 0) {
+		log_line(LEVEL_ERROR, "cannot start the speaker: %s", strerror(errno));
+		reply_write(1, REPLY(CANNOT_SERVE));
+		return EX_TEMPFAIL;
+	}
+	int status = watch(&g);
+	bool killed = WIFSIGNALED(status), refused = WIFEXITED(status) && WEXITSTATUS(status) == 2;
+	if (!killed && status != 0) linger();
+	if (refused) reply_write(1, REPLY(CANNOT_SERVE));
+	close(0);
+	close(1);
+	nexthop_close(&g.hop);
+	if (killed) {
+		struct event e = { .kind = EVENT_SPEAKER_KILLED };
+		snprintf(e.reply, sizeof e.reply, "by signal %d", WTERMSIG(status));
+		log_event(&e);
+	}
+	if (refused) log_line(LEVEL_ERROR, "the kernel refuses the speaker's sandbox (sandbox = no runs without)");
+	return killed || refused ? EX_TEMPFAIL : EX_OK;
+}

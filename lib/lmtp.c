@@ -1,0 +1,226 @@
+/* The LMTP client.  The next hop is trusted no more than a stranger: what it says counts only if it is a reply, in time; anything else
+ * ends the dialogue with it and is 4xx for whoever waits (P9).
+ * SPDX-License-Identifier: MIT */
+#include "lmtp.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+
+enum { CHUNKS_DUE_MAX = 16 };   /* answers to BDAT that may wait in the socket: few enough to fit */
+
+/* The dialogue has broken: the connection is of no use any more.  */
+static const struct reply *broken(struct hop *h)
+{
+	h->open = false;
+	if (!h->failure) h->failure = REPLY(LOCAL_ERROR);
+	return h->failure;
+}
+
+/* Read one reply.  A 421, or none, ends the dialogue; the session with the client goes on, so 421 becomes 451.  */
+static const struct reply *answer(struct hop *h, struct reply_text *r)
+{
+	if (!h->open || reply_read(&h->io, h->timeout, r) != IO_OK) return broken(h);
+	if (r->reply.code == 421) {
+		h->open = false;
+		r->reply.code = 451;
+	}
+	return &r->reply;
+}
+
+static bool good(const struct reply *r) { return r->code / 100 == 2; }
+
+static bool keyword(const char *line, const char *word)
+{
+	size_t n = strlen(word);
+	return strncasecmp(line, word, n) == 0 && (line[n] == '\0' || line[n] == ' ' || line[n] == '\n');
+}
+
+static void learn(struct hop *h, const char *text)
+{
+	const struct { const char *word; bool *flag; } rows[] = {
+		{ "CHUNKING", &h->chunking }, { "PIPELINING", &h->pipelining }, { "SMTPUTF8", &h->smtputf8 }, { "8BITMIME", &h->eightbit },
+		{ "SIZE", &h->size }, { "X-ALL-OR-NOTHING", &h->all_or_nothing },
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		*rows[i].flag = false;
+		for (const char *line = strchr(text, '\n'); line; line = strchr(line, '\n')) *rows[i].flag |= keyword(++line, rows[i].word);
+	}
+}
+
+bool hop_open(struct hop *h, int fd, unsigned timeout, const char *name)
+{
+	h->io = (struct io){ .in = fd, .out = fd, .ibuf = h->in, .isize = sizeof h->in, .obuf = h->out, .osize = sizeof h->out, .strict = false,
+		.write_ms = timeout, .end = clock_deadline(INT_MAX) };
+	h->timeout = timeout;
+	h->failure = NULL;
+	h->began = h->mail_due = h->in_data = false;
+	h->accepted = h->chunks_due = 0;
+	h->open = true;
+	if (!good(answer(h, &h->reply))) return h->open = false;
+	io_puts(&h->io, "LHLO ");
+	io_puts(&h->io, name);
+	io_puts(&h->io, "\r\n");
+	if (!good(answer(h, &h->reply))) return h->open = false;
+	learn(h, h->reply.text);
+	return h->open;
+}
+
+void hop_mail(struct hop *h, const struct hop_mail *mail)
+{
+	char size[40] = "";
+	if (h->size && mail->size) snprintf(size, sizeof size, " SIZE=%llu", mail->size);
+	io_puts(&h->io, "MAIL FROM:<");
+	io_puts(&h->io, mail->from);
+	io_puts(&h->io, ">");
+	io_puts(&h->io, size);
+	if (h->eightbit && mail->eightbit) io_puts(&h->io, " BODY=8BITMIME");
+	if (h->smtputf8 && mail->smtputf8) io_puts(&h->io, " SMTPUTF8");
+	io_puts(&h->io, "\r\n");
+	h->began = h->mail_due = true;
+	h->mail_reply.reply.code = 250;
+	h->failure = NULL;
+	h->accepted = 0;
+	h->chunk_len = 0;
+}
+
+void hop_rcpt(struct hop *h, const char *rcpt)
+{
+	io_puts(&h->io, "RCPT TO:<");
+	io_puts(&h->io, rcpt);
+	io_puts(&h->io, ">\r\n");
+}
+
+const struct reply *hop_settle(struct hop *h)
+{
+	if (h->mail_due) answer(h, &h->mail_reply);
+	h->mail_due = false;
+	const struct reply *r = answer(h, &h->reply);
+	if (h->failure) return h->failure;
+	if (!good(&h->mail_reply.reply)) return &h->mail_reply.reply;   /* the sender was refused; RCPT then was out of order */
+	if (r->code / 100 == 3) return broken(h);
+	if (good(r)) h->accepted++;
+	return r;
+}
+
+const struct reply *hop_begin(struct hop *h)
+{
+	if (h->failure || !h->open) return broken(h);
+	h->chunk_len = 0;
+	h->line_start = true;
+	if (h->chunking) return NULL;
+	const struct reply *r = hop_command(h, "DATA");
+	h->in_data = r->code == 354;
+	if (h->in_data) return NULL;
+	return good(r) ? broken(h) : r;
+}
+
+/* Read answers to chunks until `most` are due.  The first refusal is kept: the next hop has dropped the transaction.  */
+static void chunk_answers(struct hop *h, unsigned most)
+{
+	for (; h->chunks_due > most; h->chunks_due--) {
+		const struct reply *r = answer(h, &h->mail_reply);      /* MAIL's reply is history by now, its room is free */
+		if (!good(r) && !h->failure) h->failure = r->code / 100 == 3 ? broken(h) : r;
+	}
+}
+
+/* Send what is in the chunk buffer, its BDAT line right in front of it.  */
+static void send_chunk(struct hop *h, bool last)
+{
+	char head[HOP_CHUNK_HEAD];
+	int n = snprintf(head, sizeof head, "BDAT %zu%s\r\n", h->chunk_len, last ? " LAST" : "");
+	char *start = h->chunk + HOP_CHUNK_HEAD - n;
+	memcpy(start, head, (size_t)n);
+	io_write(&h->io, start, (size_t)n + h->chunk_len);
+	h->chunk_len = 0;
+	if (last) return;
+	h->chunks_due++;
+	chunk_answers(h, CHUNKS_DUE_MAX);
+}
+
+/* To a next hop without CHUNKING: dot-stuffed (RFC 5321 4.5.2).  */
+static void write_dots(struct hop *h, const char *p, size_t n)
+{
+	while (n > 0) {
+		if (h->line_start && *p == '.') io_put(&h->io, ".", 1);
+		const char *lf = memchr(p, '\n', n);
+		size_t piece = lf ? (size_t)(lf - p) + 1 : n;
+		io_put(&h->io, p, piece);
+		h->line_start = lf != NULL;
+		p += piece;
+		n -= piece;
+	}
+}
+
+void hop_write(struct hop *h, const char *p, size_t n)
+{
+	if (h->failure) return;
+	if (h->io.dead) {
+		broken(h);
+		return;
+	}
+	if (!h->chunking) {
+		write_dots(h, p, n);
+		return;
+	}
+	while (n > 0 && !h->failure) {
+		size_t room = HOP_CHUNK - h->chunk_len, piece = n < room ? n : room;
+		memcpy(h->chunk + HOP_CHUNK_HEAD + h->chunk_len, p, piece);
+		h->chunk_len += piece;
+		p += piece;
+		n -= piece;
+		if (h->chunk_len == HOP_CHUNK) send_chunk(h, false);
+	}
+}
+
+const struct reply *hop_commit(struct hop *h)
+{
+	if (h->failure) return h->failure;
+	if (h->chunking) {
+		send_chunk(h, true);
+		chunk_answers(h, 0);
+	} else {
+		io_puts(&h->io, h->line_start ? ".\r\n" : "\r\n.\r\n");
+	}
+	unsigned taken = 0, answers = h->accepted;
+	const struct reply *bad = NULL;
+	for (unsigned i = 0; i < answers && h->open; i++) {
+		const struct reply *r = answer(h, &h->reply);
+		if (good(r)) {
+			taken++;
+		} else if (!bad) {
+			h->mail_reply = h->reply;       /* the room is free, and h->reply will be written again */
+			h->mail_reply.reply.status = h->mail_reply.status;
+			h->mail_reply.reply.text = h->mail_reply.text;
+			bad = r == &h->reply.reply ? &h->mail_reply.reply : r;
+		}
+	}
+	if (h->failure) return h->failure;
+	h->began = h->in_data = false;
+	if (taken == answers) return REPLY(FLUSHED);
+	/* Unlike answers from one that promised to answer alike: the sender shall try again, for a copy too many is better than none.  */
+	return taken > 0 || bad->code / 100 == 3 ? REPLY(LOCAL_ERROR) : bad;
+}
+
+void hop_abandon(struct hop *h)
+{
+	if (!h->began) return;
+	h->began = false;
+	if (h->in_data) h->open = false;        /* nothing but the end of the connection ends DATA without a message */
+	h->in_data = false;
+	if (!h->open) return;
+	h->failure = NULL;
+	chunk_answers(h, 0);
+	if (h->open && !good(hop_command(h, "RSET"))) broken(h);
+}
+
+const struct reply *hop_command(struct hop *h, const char *line)
+{
+	if (!h->open) return broken(h);
+	io_puts(&h->io, line);
+	io_puts(&h->io, "\r\n");
+	return answer(h, &h->reply);
+}

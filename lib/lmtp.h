@@ -1,0 +1,55 @@
+/* The client's side of LMTP (RFC 2033), towards the next hop: maildir-deliver or any LMTP server.  Recipients are pipelined, the
+ * message streams by BDAT where the next hop has CHUNKING (RFC 3030), else by DATA.  */
+#ifndef LMTP_H
+#define LMTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "line.h"
+#include "reply.h"
+
+enum { HOP_INPUT = 8192, HOP_OUTPUT = 16384, HOP_CHUNK = 65536, HOP_CHUNK_HEAD = 32 };
+
+struct hop {
+	struct io io;
+	unsigned timeout;       /* milliseconds for one answer */
+	bool open;              /* greeted; what it offers is known */
+	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing;
+	/* the transaction */
+	bool mail_due;          /* MAIL is out, its answer not read */
+	bool began;             /* MAIL is out */
+	bool in_data;           /* DATA was answered 354 */
+	bool line_start;        /* in DATA: the next octet starts a line */
+	unsigned accepted;      /* recipients that will have an answer each */
+	unsigned chunks_due;    /* BDATs not answered yet */
+	const struct reply *failure;    /* first failure of the transaction; then all else is for nothing */
+	struct reply_text mail_reply, reply;
+	char in[HOP_INPUT], out[HOP_OUTPUT];
+	char chunk[HOP_CHUNK_HEAD + HOP_CHUNK];         /* octets of the message, behind room for the BDAT line */
+	size_t chunk_len;
+};
+
+/* Read the greeting of the connection `fd` and say LHLO as `name`.  False if it is no use: NULL reply for a broken dialogue.  */
+bool hop_open(struct hop *h, int fd, unsigned timeout, const char *name);
+
+/* MAIL, not flushed.  Parameters that the next hop does not offer are left out.  */
+struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; };
+void hop_mail(struct hop *h, const struct hop_mail *mail);
+/* RCPT, not flushed; and the answer to the oldest of them.  */
+void hop_rcpt(struct hop *h, const char *rcpt);
+const struct reply *hop_settle(struct hop *h);
+
+/* The message: begin, octets with CRLF line ends, commit.  begin and commit return the answer that counts, begin NULL if it is good;
+ * commit's is a 2xx only when every recipient's was.  */
+const struct reply *hop_begin(struct hop *h);
+void hop_write(struct hop *h, const char *p, size_t n);
+const struct reply *hop_commit(struct hop *h);
+
+/* Give the transaction up.  When the dialogue cannot go on after it, h->open is false.  */
+void hop_abandon(struct hop *h);
+
+/* One command with one reply.  */
+const struct reply *hop_command(struct hop *h, const char *line);
+
+#endif

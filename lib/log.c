@@ -1,0 +1,163 @@
+/* The log.  No library is touched for a line on fd 2; libsystemd is loaded when there is a line for the journal.
+ * SPDX-License-Identifier: MIT */
+#include "log.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "systemd.h"
+
+static struct {
+	const char *program, *id, *peer, *environment;
+	enum log_level level;
+	enum { TO_STDERR, TO_JOURNAL, TO_SYSLOG } to;
+} log_state;
+
+static const int priority[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+
+char *log_escape(char *out, size_t size, const char *in)
+{
+	char *o = out, *end = out + size - 5;
+	for (; *in && o < end; in++) {
+		unsigned char c = (unsigned char)*in;
+		if (c < ' ' || c >= 0x7f || strchr("\\<>", c)) o += sprintf(o, "\\x%02x", c);
+		else *o++ = (char)c;
+	}
+	*o = '\0';
+	return out;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) { return a->st_dev == b->st_dev && a->st_ino == b->st_ino; }
+
+/* Whether $JOURNAL_STREAM names this very descriptor (systemd.exec(5)).  */
+static bool is_journal(const struct stat *st)
+{
+	const char *s = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	return s && sscanf(s, "%llu:%llu", &dev, &ino) == 2 && dev == st->st_dev && ino == st->st_ino;
+}
+
+void log_open(const char *program, enum log_level level, const char *id, const char *peer)
+{
+	struct stat client, err;
+	log_state.program = program;
+	log_state.level = level;
+	log_state.id = id;
+	log_state.peer = peer;
+	if (log_state.environment) return;      /* found out before, when the configuration was not known yet */
+	log_state.environment = "";
+	const char *wish = getenv("SMTP_LOG");
+	bool is_client = fstat(0, &client) == 0 && S_ISSOCK(client.st_mode) && fstat(2, &err) == 0 && same_file(&client, &err);
+	if (is_client || (wish && strcmp(wish, "syslog") == 0)) {
+		log_state.to = TO_SYSLOG;
+		log_state.environment = "SMTP_LOG=syslog";
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (null >= 0 && dup2(null, 2) == 2 && null != 2) close(null);
+		else if (null < 0) close(2);
+		openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);
+	} else if (getenv("JOURNAL_STREAM") && fstat(2, &err) == 0 && is_journal(&err)) {
+		static char stream[80];
+		snprintf(stream, sizeof stream, "JOURNAL_STREAM=%.60s", getenv("JOURNAL_STREAM"));
+		log_state.to = TO_JOURNAL;
+		log_state.environment = stream;
+	}
+}
+
+const char *log_environment(void) { return log_state.environment && *log_state.environment ? log_state.environment : NULL; }
+
+/* Send a finished text; `fields` for the journal are optional.  */
+static void put(enum log_level level, const char *text, const struct systemd_field *fields, size_t n)
+{
+	if (log_state.to == TO_SYSLOG) {
+		syslog(priority[level], "%s", text);
+		return;
+	}
+	if (log_state.to == TO_JOURNAL && n > 0 && systemd_journal(priority[level], text, fields, n)) return;
+	char line[4096];
+	int len = log_state.to == TO_JOURNAL ? snprintf(line, sizeof line, "<%d>%s\n", priority[level], text) :
+		snprintf(line, sizeof line, "%s[%d]: %s\n", log_state.program, (int)getpid(), text);
+	if (len < 0) return;
+	if ((size_t)len >= sizeof line) {
+		len = sizeof line - 1;
+		line[len - 1] = '\n';
+	}
+	if (write(2, line, (size_t)len) < 0) return;    /* there is nowhere to say it */
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	char text[2048];
+	int n = 0;
+	if (level > log_state.level) return;
+	if (log_state.id && *log_state.id) n = snprintf(text, sizeof text, "id=%s ", log_state.id);
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+	va_end(ap);
+	put(level, text, NULL, 0);
+}
+
+static const struct kind { enum log_level level; const char *message_id, *what; } kinds[EVENT_KINDS] = {
+	[EVENT_STORED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a11", "stored" },
+	[EVENT_NOT_STORED] = { LEVEL_WARNING, "8b3a7e1c5d0f4c52a6f1de3b9c704a12", "not stored" },
+	[EVENT_RCPT_REFUSED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a13", "recipient refused" },
+	[EVENT_ENDED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a14", "ended" },
+	[EVENT_HOP_FAILED] = { LEVEL_ERROR, "8b3a7e1c5d0f4c52a6f1de3b9c704a15", "next hop failed" },
+	[EVENT_SPEAKER_KILLED] = { LEVEL_ERROR, "8b3a7e1c5d0f4c52a6f1de3b9c704a16", "speaker killed" },
+	[EVENT_BAD_CONFIG] = { LEVEL_ERROR, "8b3a7e1c5d0f4c52a6f1de3b9c704a17", "bad configuration" },
+	[EVENT_BAD_COMMAND] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a18", "bad command" },
+};
+
+/* The line for people, the values escaped by now.  */
+static void event_text(char *text, size_t size, const struct event *e, const char *id)
+{
+	const char *what = kinds[e->kind].what, *peer = log_state.peer;
+	char more[32] = "";
+	if (e->nrcpt > 1) snprintf(more, sizeof more, " (+%u more)", e->nrcpt - 1);
+	unsigned long long size_octets = e->size, ms = e->millis;
+	switch (e->kind) {
+	case EVENT_STORED:
+	case EVENT_NOT_STORED:
+		snprintf(text, size, "id=%s %s: from=<%s> to=<%s>%s size=%llu peer=%s helo=<%s> time=%llu.%03llus reply=\"%s\"", id, what, e->from, e->rcpt,
+			more, size_octets, peer, e->helo, ms / 1000, ms % 1000, e->reply);
+		return;
+	case EVENT_RCPT_REFUSED:
+		snprintf(text, size, "id=%s %s: from=<%s> to=<%s> peer=%s helo=<%s> reply=\"%s\"", id, what, e->from, e->rcpt, peer, e->helo, e->reply);
+		return;
+	case EVENT_BAD_COMMAND:
+		snprintf(text, size, "id=%s %s: <%s> peer=%s helo=<%s> reply=\"%s\"", id, what, e->rcpt, peer, e->helo, e->reply);
+		return;
+	case EVENT_ENDED:
+		snprintf(text, size, "id=%s %s: %s peer=%s helo=<%s> messages=%u recipients=%u errors=%u octets=%llu time=%llu.%03llus", id, what, e->reply, peer,
+			e->helo, e->message, e->nrcpt, e->errors, size_octets, ms / 1000, ms % 1000);
+		return;
+	default:
+		snprintf(text, size, "id=%s %s: %s peer=%s", id, what, e->reply, peer);
+	}
+}
+
+void log_event(const struct event *raw)
+{
+	if (raw->kind >= EVENT_KINDS || kinds[raw->kind].level > log_state.level) return;
+	struct event e = *raw;
+	char id[64], size[24], text[2048];
+	const char *session = log_state.id ? log_state.id : "";
+	log_escape(e.from, sizeof e.from, raw->from);
+	log_escape(e.rcpt, sizeof e.rcpt, raw->rcpt);
+	log_escape(e.reply, sizeof e.reply, raw->reply);
+	log_escape(e.helo, sizeof e.helo, raw->helo);
+	snprintf(id, sizeof id, e.message && e.kind != EVENT_ENDED ? "%s.%u" : "%s", session, e.message);
+	snprintf(size, sizeof size, "%llu", (unsigned long long)e.size);
+	event_text(text, sizeof text, &e, id);
+	struct systemd_field fields[] = {
+		{ "MESSAGE_ID", kinds[e.kind].message_id }, { "SMTP_ID", id }, { "SMTP_PEER", log_state.peer }, { "SMTP_FROM", e.from },
+		{ "SMTP_RCPT", e.rcpt }, { "SMTP_SIZE", size }, { "SMTP_REPLY", e.reply }, { "SYSLOG_IDENTIFIER", log_state.program },
+	};
+	put(kinds[e.kind].level, text, fields, sizeof fields / sizeof *fields);
+}

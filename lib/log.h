@@ -1,0 +1,47 @@
+/* One line for each thing a tired administrator should know, to wherever the supervisor wants logs.  */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+
+/* What a session tells about itself.  The keeper gets this from the speaker: fixed size, trusted in nothing.  */
+enum event_kind {
+	EVENT_STORED,           /* a message was answered with 250 */
+	EVENT_NOT_STORED,       /* a message was refused or put off after its data */
+	EVENT_RCPT_REFUSED,
+	EVENT_ENDED,            /* the connection; nrcpt are its recipients, message its messages, size its octets */
+	EVENT_HOP_FAILED,
+	EVENT_SPEAKER_KILLED,
+	EVENT_BAD_CONFIG,
+	EVENT_BAD_COMMAND,      /* rcpt is the line */
+	EVENT_KINDS
+};
+struct event {
+	uint32_t kind;
+	uint32_t message;       /* the number of the message in the connection, 0 outside one */
+	uint32_t nrcpt, errors;
+	uint64_t size, millis;  /* millis: how long it took */
+	char from[256], rcpt[256], reply[512], helo[256];
+};
+
+/* Find out where lines go: fd 2 when it is the journal's (JOURNAL_STREAM) or anything else of its own; syslog when fd 2 is the
+ * client, which then is closed there, or when the environment says SMTP_LOG=syslog.  `id` and `peer` stand in every line; both
+ * are kept, not copied.  */
+void log_open(const char *program, enum log_level level, const char *id, const char *peer);
+
+/* "SMTP_LOG=syslog" or "JOURNAL_STREAM=...", what a child's environment needs to log to the same place; NULL for nothing.  */
+const char *log_environment(void);
+
+/* One line.  Arguments from outside go through log_escape first.  */
+__attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *fmt, ...);
+
+/* One line for people; in the journal also fields for programs.  */
+void log_event(const struct event *e);
+
+/* Copy with all but printable ASCII, and \ < >, as \xHH (P8).  Returns out.  */
+char *log_escape(char *out, size_t size, const char *in);
+
+#endif

@@ -1,0 +1,161 @@
+/* How the keeper gets a next hop, and how it gets rid of one.
+ * SPDX-License-Identifier: MIT */
+#include "nexthop.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "log.h"
+
+enum { CONNECT_SECONDS = 30 };
+
+/* Execute the program with its end of the pair as descriptors 0 and 1.  vfork: what counts is how fast it starts.  */
+static pid_t execute(const char *path, char *const argv[], char *const envp[], int fd)
+{
+	volatile int failure = 0;
+	pid_t pid = vfork();
+	if (pid == 0) {
+		sigset_t none;
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		if (dup2(fd, 0) == 0 && dup2(fd, 1) == 1) execve(path, argv, envp);
+		failure = errno;
+		_exit(127);
+	}
+	if (pid > 0 && failure) {
+		waitpid(pid, NULL, 0);
+		errno = failure;
+		return -1;
+	}
+	return pid;
+}
+
+static bool start_program(struct nexthop *n, const struct config *cf, const char *id)
+{
+	char beside[512], session[80];
+	const char *path = config_deliver(cf, beside, sizeof beside);
+	char *argv[2 * CONFIG_OVERRIDES + 8], *envp[4];
+	int argc = 0, envc = 0, pair[2];
+	argv[argc++] = (char *)path;
+	argv[argc++] = (char *)"--lmtp";
+	if (cf->file) {
+		argv[argc++] = (char *)"-C";
+		argv[argc++] = (char *)cf->file;
+	}
+	for (size_t i = 0; i < cf->overrides; i++) {
+		argv[argc++] = (char *)"-o";
+		argv[argc++] = (char *)cf->override[i];
+	}
+	argv[argc] = NULL;
+	snprintf(session, sizeof session, "SMTP_ID=%s", id);
+	envp[envc++] = (char *)"PATH=/usr/local/bin:/usr/bin:/bin";
+	envp[envc++] = session;
+	if (log_environment()) envp[envc++] = (char *)log_environment();
+	envp[envc] = NULL;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+		log_line(LEVEL_ERROR, "no socket for %s: %s", path, strerror(errno));
+		return false;
+	}
+	n->pid = execute(path, argv, envp, pair[1]);
+	if (n->pid < 0) log_line(LEVEL_ERROR, "cannot execute %s: %s", path, strerror(errno));
+	close(pair[1]);
+	n->fd = pair[0];
+	if (n->pid > 0) return true;
+	close(pair[0]);
+	*n = (struct nexthop){ .fd = -1 };
+	return false;
+}
+
+static int connect_to(int family, const struct sockaddr *addr, socklen_t len)
+{
+	struct timeval limit = { .tv_sec = CONNECT_SECONDS };
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) return -1;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  /* holds for connect too */
+	int got;
+	while ((got = connect(fd, addr, len)) != 0 && errno == EINTR) continue;
+	if (got == 0) return fd;
+	int why = errno;
+	close(fd);
+	errno = why;
+	return -1;
+}
+
+static int connect_unix(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof sun.sun_path) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(sun.sun_path, path);
+	return connect_to(AF_UNIX, (struct sockaddr *)&sun, sizeof sun);
+}
+
+/* "HOST:PORT", an IPv6 address in brackets.  */
+static int connect_tcp(const char *where)
+{
+	char host[256];
+	const char *colon = strrchr(where, ':');
+	if (!colon || (size_t)(colon - where) >= sizeof host) {
+		errno = EINVAL;
+		return -1;
+	}
+	snprintf(host, sizeof host, "%.*s", (int)(colon - where), where);
+	size_t len = strlen(host);
+	bool bracket = host[0] == '[' && len > 2 && host[len - 1] == ']';
+	if (bracket) host[len - 1] = '\0';
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list, *a;
+	if (getaddrinfo(host + (bracket ? 1 : 0), colon + 1, &hints, &list) != 0) {
+		errno = EHOSTUNREACH;
+		return -1;
+	}
+	int fd = -1;
+	for (a = list; a && fd < 0; a = a->ai_next) fd = connect_to(a->ai_family, a->ai_addr, a->ai_addrlen);
+	int why = errno;
+	freeaddrinfo(list);
+	errno = why;
+	return fd;
+}
+
+bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id)
+{
+	const char *path = config_scheme(cf->deliver, "unix:"), *tcp = config_scheme(cf->deliver, "tcp:");
+	*n = (struct nexthop){ .fd = -1 };
+	if (!path && !tcp) return start_program(n, cf, id);
+	n->fd = path ? connect_unix(path) : connect_tcp(tcp);
+	if (n->fd < 0) log_line(LEVEL_ERROR, "cannot connect to %s: %s", cf->deliver, strerror(errno));
+	return n->fd >= 0;
+}
+
+void nexthop_close(struct nexthop *n)
+{
+	static const struct { int sig; time_t seconds; } steps[] = { { 0, 5 }, { SIGTERM, 2 }, { SIGKILL, 2 } };
+	int status = 0;
+	pid_t got = 0;
+	if (n->fd >= 0) close(n->fd);
+	for (size_t i = 0; n->pid > 0 && got != n->pid && i < sizeof steps / sizeof *steps; i++) {
+		/* SIGALRM, which has a handler, ends a wait that takes too long; it repeats, so no wait can miss it */
+		struct timeval tv = { .tv_sec = steps[i].seconds };
+		struct itimerval it = { .it_value = tv, .it_interval = tv };
+		if (steps[i].sig) kill(n->pid, steps[i].sig);
+		setitimer(ITIMER_REAL, &it, NULL);
+		got = waitpid(n->pid, &status, 0);
+	}
+	if (n->pid > 0 && (got != n->pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+		struct event e = { .kind = EVENT_HOP_FAILED };
+		if (got != n->pid) snprintf(e.reply, sizeof e.reply, "maildir-deliver does not end");
+		else if (WIFSIGNALED(status)) snprintf(e.reply, sizeof e.reply, "maildir-deliver was ended by signal %d", WTERMSIG(status));
+		else snprintf(e.reply, sizeof e.reply, "maildir-deliver ended with status %d", WEXITSTATUS(status));
+		log_event(&e);
+	}
+	*n = (struct nexthop){ .fd = -1 };
+}

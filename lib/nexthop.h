@@ -1,0 +1,21 @@
+/* Reaching the next hop, for the keeper: start a program, or connect a socket.  */
+#ifndef NEXTHOP_H
+#define NEXTHOP_H
+
+#include <sys/types.h>
+
+#include "config.h"
+
+struct nexthop {
+	int fd;         /* -1: none */
+	pid_t pid;      /* 0: not a program of ours */
+};
+
+/* False after a line in the log.  `id` goes to the program's environment as SMTP_ID.  */
+bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id);
+
+/* Close the connection and see the program end: by itself, for it reads end of file; else, after some seconds, by signals.  A program
+ * that did not end with status 0 is an event for the log.  */
+void nexthop_close(struct nexthop *n);
+
+#endif

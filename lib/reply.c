@@ -1,0 +1,96 @@
+/* The reply table, and reading and writing of replies.
+ * SPDX-License-Identifier: MIT */
+#include "reply.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REPLY_LINE = 512, REPLY_LINES = 10000 };
+
+const struct reply reply_table[REPLY_COUNT] = {
+#define X(name, code, status, text) [R_##name] = { code, status, text },
+	REPLIES(X)
+#undef X
+};
+
+void reply_put(struct io *io, const struct reply *r)
+{
+	const char *text = r->text;
+	for (;;) {
+		const char *lf = strchr(text, '\n');
+		int n = (int)(lf ? (size_t)(lf - text) : strlen(text));
+		char line[REPLY_LINE];
+		int len = snprintf(line, sizeof line - 2, "%03d%c%s%s%.*s", r->code, lf ? '-' : ' ', r->status, *r->status ? " " : "", n, text);
+		if (len > REPLY_LINE - 3) len = REPLY_LINE - 3;
+		memcpy(line + len, "\r\n", 2);
+		io_put(io, line, (size_t)len + 2);
+		if (!lf) return;
+		text = lf + 1;
+	}
+}
+
+void reply_write(int fd, const struct reply *r)
+{
+	char line[REPLY_LINE];
+	int n = snprintf(line, sizeof line, "%03d %s %s\r\n", r->code, r->status, r->text);
+	if (write(fd, line, (size_t)n) < 0) return;     /* whoever does not listen need not know */
+}
+
+static bool digits(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (s[i] < '0' || s[i] > '9') return false;
+	return n > 0;
+}
+
+/* The length of "c.s.d " at the start of text if its class is that of the code, else 0 (RFC 2034 4, RFC 3463 2).  */
+static size_t status_length(const char *text, char class)
+{
+	if (text[0] != class || text[1] != '.') return 0;
+	size_t subject = strspn(text + 2, "0123456789");
+	if (subject < 1 || subject > 3 || text[2 + subject] != '.') return 0;
+	size_t detail = strspn(text + 3 + subject, "0123456789"), n = 3 + subject + detail;
+	if (detail < 1 || detail > 3 || (text[n] != ' ' && text[n] != '\0')) return 0;
+	return n;
+}
+
+/* Append one line's text to the reply.  */
+static void append(struct reply_text *r, const char *text, bool first)
+{
+	size_t n = status_length(text, (char)('0' + r->reply.code / 100));
+	if (first && n > 0) {
+		memcpy(r->status, text, n);
+		r->status[n] = '\0';
+	}
+	text += n + (text[n] == ' ' ? 1 : 0);
+	size_t used = strlen(r->text), room = sizeof r->text - used;
+	if (room < 2) return;
+	snprintf(r->text + used, room, "%s%s", first ? "" : "\n", text);
+	for (char *c = r->text + used + (first ? 0 : 1); *c; c++)
+		if ((unsigned char)*c < ' ' || (unsigned char)*c >= 0x7f) *c = '?';
+}
+
+enum io_result reply_read(struct io *io, unsigned ms, struct reply_text *r)
+{
+	char code[4] = "";
+	r->text[0] = '\0';
+	for (int lines = 0; lines < REPLY_LINES; lines++) {
+		char *s;
+		size_t n;
+		enum io_result got = io_line(io, 4096, ms, false, &s, &n);
+		if (got != IO_OK) return got;
+		if (n < 3 || !digits(s, 3) || s[0] < '2' || s[0] > '5' || (n > 3 && s[3] != ' ' && s[3] != '-')) return IO_BAD_EOL;
+		if (lines == 0) memcpy(code, s, 3);
+		else if (memcmp(code, s, 3) != 0) return IO_BAD_EOL;
+		r->reply.code = (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
+		if (lines == 0) snprintf(r->status, sizeof r->status, "%c.0.0", s[0]);
+		append(r, n > 4 ? s + 4 : "", lines == 0);
+		if (n == 3 || s[3] == ' ') {
+			r->reply.status = r->status;
+			r->reply.text = r->text;
+			return IO_OK;
+		}
+	}
+	return IO_BAD_EOL;
+}

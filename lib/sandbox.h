@@ -1,0 +1,14 @@
+/* The walls (DESIGN 6).  Where the kernel has no Landlock, that one is missing and nothing else changes.  */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include <stdbool.h>
+
+/* No new privileges, no file right at all, and from then on only read, write, exit and the return from a signal handler
+ * (SECCOMP_MODE_STRICT).  False if the kernel refuses: then the caller must not go on.  */
+bool sandbox_speaker(void);
+
+/* No new privileges, no TCP, and files only beneath the directory `fd`: read, write, make, remove, and rename between directories.  */
+void sandbox_beneath(int fd);
+
+#endif

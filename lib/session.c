@@ -1,0 +1,290 @@
+/* The dialogue: the table of verbs, the loop that reads a command and answers it, and the verbs that need no transaction.
+ * SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+
+enum state session_state(const struct session *s)
+{
+	if (!*s->helo) return ST_START;
+	if (!s->tx.open) return ST_GREETED;
+	if (s->tx.chunks) return ST_CHUNKS;
+	return s->tx.accepted ? ST_RCPT : ST_MAIL;
+}
+
+const struct reply *wrong_order(enum state state, bool is_mail)
+{
+	if (state == ST_START) return REPLY(WANTS_HELLO);
+	if (state == ST_CHUNKS) return REPLY(IN_CHUNKS);
+	if (is_mail) return REPLY(SECOND_MAIL);
+	return state == ST_GREETED ? REPLY(WANTS_MAIL) : REPLY(WANTS_RCPT);
+}
+
+void reset_transaction(struct session *s)
+{
+	if (s->tx.open) s->backend->abandon(s);
+	memset(&s->tx, 0, sizeof s->tx);
+}
+
+void session_tell(struct session *s, enum event_kind kind, const char *rcpt, const struct reply *r)
+{
+	struct event e = { .kind = kind, .message = s->messages, .nrcpt = s->tx.accepted, .errors = s->errors, .size = s->tx.data.size };
+	snprintf(e.from, sizeof e.from, "%s", s->tx.from.text);
+	snprintf(e.rcpt, sizeof e.rcpt, "%.255s", rcpt);
+	snprintf(e.helo, sizeof e.helo, "%s", s->helo);
+	if (kind == EVENT_ENDED) {
+		e.nrcpt = s->recipients;
+		e.size = s->io.taken;
+		snprintf(e.reply, sizeof e.reply, "%s", s->ended);
+	} else {
+		snprintf(e.reply, sizeof e.reply, "%d %s %.*s", r->code, r->status, (int)strcspn(r->text, "\n"), r->text);
+	}
+	s->backend->tell(s, &e);
+}
+
+/* Pass the backend's answer on, and take note of it.  */
+void answer_rcpt(struct session *s, const char *rcpt, const struct reply *r)
+{
+	enum { MOST_REFUSED = 100 };
+	reply_put(&s->io, r);
+	if (r->code / 100 == 2) {
+		if (s->tx.accepted++ == 0) strcpy(s->tx.first_rcpt, rcpt);
+		s->recipients++;
+		return;
+	}
+	session_tell(s, EVENT_RCPT_REFUSED, rcpt, r);
+	if (++s->refused == MOST_REFUSED) session_close(s, REPLY(TOO_MANY_REFUSED), "too many refused recipients");
+}
+
+bool settle(struct session *s)
+{
+	while (s->tx.pending > 0 && !s->closing) {
+		const char *rcpt = s->offered[s->tx.offered - s->tx.pending--];
+		answer_rcpt(s, rcpt, s->backend->settle(s));
+	}
+	s->tx.offered = 0;
+	return !s->closing;
+}
+
+static bool settle_before_wait(void *ctx) { return settle(ctx); }
+
+void say(struct session *s, const struct reply *r)
+{
+	if (settle(s)) reply_put(&s->io, r);
+}
+
+void session_close(struct session *s, const struct reply *r, const char *why)
+{
+	if (s->closing) return;
+	reply_put(&s->io, r);
+	s->closing = true;
+	s->hung_up = r->code != 221;
+	s->ended = why;
+}
+
+void session_lost(struct session *s, enum io_result why)
+{
+	if (why == IO_TIMEOUT) session_close(s, REPLY(TIMEOUT), "timeout");
+	else if (why == IO_STOP) session_close(s, REPLY(STOPPING), "told to stop");
+	else if (!s->closing) s->ended = s->io.dead ? "client does not read" : "client has gone";
+	s->closing = true;
+}
+
+/* HELO, EHLO and LHLO.  */
+static const struct reply *hello(struct session *s, const char *name, bool extended)
+{
+	static char text[1024];
+	static struct reply r = { .code = 250, .status = "", .text = text };
+	if (!hello_valid(name)) return REPLY(BAD_HELLO);
+	reset_transaction(s);
+	strcpy(s->helo, name);
+	s->extended = extended;
+	size_t n = (size_t)snprintf(text, sizeof text, "%s", s->cf->hostname);
+	if (!extended) return &r;
+	n += (size_t)snprintf(text + n, sizeof text - n, "\nSIZE %llu\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING\n", s->size_max);
+	if (s->rcpt_max) n += (size_t)snprintf(text + n, sizeof text - n, "LIMITS RCPTMAX=%u\n", s->rcpt_max);
+	snprintf(text + n, sizeof text - n, s->backend->lmtp ? "X-ALL-OR-NOTHING" : "HELP");
+	return &r;
+}
+
+static const struct reply *verb_helo(struct session *s, char *arg) { return hello(s, arg, false); }
+static const struct reply *verb_ehlo(struct session *s, char *arg) { return hello(s, arg, true); }
+
+static const struct reply *verb_rset(struct session *s, char *arg)
+{
+	(void)arg;
+	settle(s);
+	reset_transaction(s);
+	return REPLY(FLUSHED);
+}
+
+static const struct reply *verb_noop(struct session *s, char *arg)
+{
+	(void)s, (void)arg;
+	return REPLY(FLUSHED);
+}
+
+static const struct reply *verb_quit(struct session *s, char *arg)
+{
+	(void)arg;
+	settle(s);
+	session_close(s, REPLY(BYE), "quit");
+	return NULL;
+}
+
+static const struct reply *verb_http(struct session *s, char *arg)
+{
+	(void)arg;
+	settle(s);
+	session_tell(s, EVENT_BAD_COMMAND, "HTTP", REPLY(NOT_HTTP));
+	session_close(s, REPLY(NOT_HTTP), "an HTTP client");
+	return NULL;
+}
+
+/* VRFY and EXPN: "what [SMTPUTF8]" (RFC 6531 3.7.4.2).  */
+static const struct reply *verify(struct session *s, char *arg, bool list)
+{
+	static const char word[] = " SMTPUTF8";
+	size_t n = strlen(arg), w = sizeof word - 1;
+	bool utf8 = n > w && strcasecmp(arg + n - w, word) == 0;
+	if (utf8) arg[n - w] = '\0';
+	if (!utf8_valid(arg)) return REPLY(BAD_RCPT);
+	if (!s->cf->vrfy) return list ? REPLY(NO_EXPN) : REPLY(CANNOT_VRFY);
+	for (const char *c = arg; *c; c++)
+		if ((unsigned char)*c >= 0x80 && !utf8) return REPLY(UTF8_ADDRESS);
+	settle(s);
+	return s->backend->verify(s, arg, list);
+}
+
+static const struct reply *verb_vrfy(struct session *s, char *arg) { return verify(s, arg, false); }
+static const struct reply *verb_expn(struct session *s, char *arg) { return verify(s, arg, true); }
+
+static const struct reply *verb_help(struct session *s, char *arg);
+
+enum { SMTP = 1, LMTP = 2, BOTH = 3, ANY = ST_START | ST_GREETED | ST_MAIL | ST_RCPT | ST_CHUNKS };
+enum argument { ARG_NONE, ARG_MAY, ARG_MUST };
+
+/* The one place where verbs are named.  A row without a function is known but not implemented.  */
+static const struct verb {
+	const char *name;
+	const struct reply *(*run)(struct session *s, char *arg);
+	unsigned protocols, states;
+	enum argument argument;
+	const char *help;
+} verbs[] = {
+	{ "HELO", verb_helo, SMTP, ANY, ARG_MUST, "HELO hostname" },
+	{ "EHLO", verb_ehlo, SMTP, ANY, ARG_MUST, "EHLO hostname" },
+	{ "LHLO", verb_ehlo, LMTP, ANY, ARG_MUST, "LHLO hostname" },
+	{ "MAIL", verb_mail, BOTH, ST_GREETED, ARG_MUST, "MAIL FROM:<sender> [SIZE=octets] [BODY=8BITMIME] [SMTPUTF8]" },
+	{ "RCPT", verb_rcpt, BOTH, ST_MAIL | ST_RCPT, ARG_MUST, "RCPT TO:<recipient>" },
+	{ "DATA", verb_data, BOTH, ST_RCPT, ARG_NONE, "DATA" },
+	{ "BDAT", verb_bdat, BOTH, ANY, ARG_MUST, "BDAT octets [LAST]" },        /* swallows its octets, then looks at the state */
+	{ "RSET", verb_rset, BOTH, ANY, ARG_NONE, "RSET" },
+	{ "NOOP", verb_noop, BOTH, ANY, ARG_MAY, "NOOP" },
+	{ "HELP", verb_help, BOTH, ANY, ARG_MAY, "HELP [command]" },
+	{ "VRFY", verb_vrfy, BOTH, ANY, ARG_MUST, "VRFY mailbox" },
+	{ "EXPN", verb_expn, BOTH, ANY, ARG_MUST, "EXPN list" },
+	{ "QUIT", verb_quit, BOTH, ANY, ARG_NONE, "QUIT" },
+#define UNIMPLEMENTED(name) { name, NULL, SMTP, ANY, ARG_MAY, NULL }
+	UNIMPLEMENTED("STARTTLS"), UNIMPLEMENTED("AUTH"), UNIMPLEMENTED("ETRN"), UNIMPLEMENTED("ATRN"), UNIMPLEMENTED("TURN"),
+	UNIMPLEMENTED("SEND"), UNIMPLEMENTED("SOML"), UNIMPLEMENTED("SAML"), UNIMPLEMENTED("BURL"), UNIMPLEMENTED("XCLIENT"),
+#define HTTP(name) { name, verb_http, BOTH, ANY, ARG_MAY, NULL }
+	HTTP("GET"), HTTP("POST"), HTTP("CONNECT"), HTTP("HEAD"), HTTP("PUT"), HTTP("OPTIONS"), HTTP("DELETE"), HTTP("PATCH"), HTTP("TRACE"),
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static unsigned protocol(const struct session *s) { return s->backend->lmtp ? LMTP : SMTP; }
+
+/* The row of the verb that is the first `n` octets of s, in the session's protocol; NULL if there is none.  */
+static const struct verb *find_verb(const struct session *s, const char *name, size_t n)
+{
+	for (const struct verb *v = verbs; v < verbs + VERBS; v++)
+		if (strlen(v->name) == n && strncasecmp(v->name, name, n) == 0 && v->protocols & protocol(s)) return v;
+	return NULL;
+}
+
+static const struct reply *verb_help(struct session *s, char *arg)
+{
+	static char text[512];
+	static struct reply r = { .code = 214, .status = "2.0.0", .text = text };
+	const struct verb *one = find_verb(s, arg, strlen(arg));
+	size_t n = 0;
+	*text = '\0';
+	for (const struct verb *v = verbs; v < verbs + VERBS; v++) {
+		if (!v->help || !(v->protocols & protocol(s)) || (one && one != v)) continue;
+		n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n > 0 ? "\n" : "", v->help);
+	}
+	return *text ? &r : REPLY(NOT_IMPLEMENTED);
+}
+
+/* Answer one command line.  */
+static const struct reply *command(struct session *s, char *line, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f) return REPLY(CONTROL_IN_LINE);
+	while (len > 0 && line[len - 1] == ' ') line[--len] = '\0';     /* RFC 5321 4.1.1: tolerate trailing blanks */
+	size_t n = strcspn(line, " ");
+	const struct verb *v = find_verb(s, line, n);
+	char *arg = line + n + strspn(line + n, " ");
+	if (!v) return REPLY(UNKNOWN_VERB);
+	if (!v->run) return REPLY(NOT_IMPLEMENTED);
+	if (v->argument == ARG_NONE && *arg) return REPLY(NO_ARGUMENT);
+	if (v->argument == ARG_MUST && !*arg) return REPLY(WANTS_ARGUMENT);
+	if (v->run != verb_rcpt) settle(s);     /* whether a recipient was taken decides the state */
+	enum state state = session_state(s);
+	if (!(v->states & state)) return wrong_order(state, v->run == verb_mail);
+	return v->run(s, arg);
+}
+
+/* Syntax, order, unknown: what counts against max_errors.  */
+static bool is_error(const struct reply *r) { return (r->code >= 500 && r->code <= 504) || r->code == 555; }
+
+/* Say the answer to a command line; `line` is the start of it, for the log.  */
+static void respond(struct session *s, const struct reply *r, const char *line)
+{
+	say(s, r);
+	if (!is_error(r) || s->closing) return;
+	session_tell(s, EVENT_BAD_COMMAND, line, r);
+	if (++s->errors >= s->cf->max_errors) session_close(s, REPLY(TOO_MANY_ERRORS), "too many errors");
+}
+
+/* Read one command line and answer it.  */
+static void next_command(struct session *s)
+{
+	char *line, start[256];
+	size_t len;
+	enum io_result got = clock_stop_asked() && !s->tx.open ? IO_STOP :
+		io_line(&s->io, COMMAND_MAX, (unsigned)s->cf->command_timeout, !s->tx.open, &line, &len);
+	if (s->closing) return;
+	if (got == IO_TOO_LONG) {
+		respond(s, REPLY(LINE_TOO_LONG), "");
+	} else if (got == IO_BAD_EOL) {
+		respond(s, REPLY(BARE_LF_LINE), "");
+	} else if (got != IO_OK) {
+		session_lost(s, got);
+	} else {
+		snprintf(start, sizeof start, "%.*s", (int)(len < 255 ? len : 255), line);      /* the verbs cut the line up */
+		const struct reply *r = command(s, line, len);
+		if (r && !s->closing) respond(s, r, start);
+	}
+}
+
+void session_run(struct session *s)
+{
+	static char text[512];
+	struct reply greeting = { .code = 220, .status = "", .text = text };
+	snprintf(text, sizeof text, "%s %.200s", s->cf->hostname, s->backend->lmtp ? "LMTP" : s->cf->greeting);
+	s->io.before_wait = settle_before_wait;
+	s->io.ctx = s;
+	s->io.write_ms = (unsigned)s->cf->command_timeout;
+	s->io.end = clock_deadline((unsigned)s->cf->session_timeout);
+	reply_put(&s->io, &greeting);
+	while (!s->closing) next_command(s);
+	reset_transaction(s);
+	io_flush(&s->io);
+	session_tell(s, EVENT_ENDED, "", NULL);
+}

@@ -1,0 +1,101 @@
+/* The server's side of a dialogue, SMTP or LMTP: one engine, two users.  What a recipient is and where a message goes is the
+ * backend's: the next hop for smtp-handler, the mailboxes for maildir-deliver.  */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "config.h"
+#include "data.h"
+#include "line.h"
+#include "log.h"
+#include "reply.h"
+#include "trace.h"
+
+struct session;
+
+/* What the engine asks of its user.  Replies are constant or live in the backend until its next call.  */
+struct backend {
+	bool lmtp;
+	/* Offer a recipient, in s->tx.  NULL: the answer comes from settle, in the order of the calls.  */
+	const struct reply *(*rcpt)(struct session *s, const struct path *rcpt);
+	const struct reply *(*settle)(struct session *s);
+	/* The message begins: NULL, or why it cannot.  Then its octets; a failure is kept for commit.  */
+	const struct reply *(*begin)(struct session *s);
+	void (*write)(struct session *s, const char *p, size_t n);
+	/* One header line of the message, for who wants to look.  May be NULL.  */
+	void (*header)(struct session *s, const char *line);
+	/* All octets are there: make it so, for every recipient or for none, and answer for all.  */
+	const struct reply *(*commit)(struct session *s);
+	/* The transaction is over: leave nothing of one that was not committed.  */
+	void (*abandon)(struct session *s);
+	/* VRFY, or EXPN if `list`.  */
+	const struct reply *(*verify)(struct session *s, const char *what, bool list);
+	void (*tell)(struct session *s, const struct event *e);
+};
+
+/* One mail transaction.  All of it is wiped in one place, reset_transaction (P6).  */
+struct transaction {
+	bool open;              /* MAIL was taken */
+	bool chunks;            /* a BDAT was taken */
+	bool begun;             /* backend->begin was called */
+	bool too_big;
+	bool smtputf8, eightbit;
+	struct path from;
+	unsigned long long declared;    /* SIZE=, 0 if not given */
+	unsigned accepted, pending;     /* recipients: with a 250, and not answered yet */
+	unsigned offered;       /* since there were none to be answered: s->offered[offered - pending] is next */
+	char first_rcpt[PATH_MAX_LEN + 1];
+	unsigned hops;
+	struct data data;
+	struct header header;
+};
+
+enum { OFFERED_MAX = 64 };     /* recipients waiting for the backend's answer */
+
+struct session {
+	const struct config *cf;
+	const struct backend *backend;
+	void *ctx;              /* the backend's */
+	struct io io;
+	const char *peer;       /* address for Received and logs */
+	const char *id;         /* of the session; a message is ID.N */
+	char helo[DOMAIN_MAX + 1];
+	bool extended;          /* EHLO or LHLO */
+	bool closing;
+	bool hung_up;           /* we ended it, not the peer */
+	unsigned rcpt_max;      /* most recipients of a transaction; 0: not known yet */
+	unsigned long long size_max;
+	unsigned messages, recipients, refused, errors;
+	const char *ended;      /* why, for the log */
+	char offered[OFFERED_MAX][PATH_MAX_LEN + 1];
+	struct transaction tx;
+};
+
+enum { COMMAND_MAX = 4096 };    /* octets of a command line; RFC 5321 4.5.3.1.4 wants 512, extensions more */
+
+/* Greet, and answer until the peer or we end it.  The caller has filled cf, backend, ctx, io's descriptors, buffers and strictness,
+ * peer, id, rcpt_max and size_max.  */
+void session_run(struct session *s);
+
+/* For the parts of the engine: */
+void say(struct session *s, const struct reply *r);     /* after what is still to be settled */
+void session_close(struct session *s, const struct reply *r, const char *why);
+void session_lost(struct session *s, enum io_result why);
+void reset_transaction(struct session *s);
+void session_tell(struct session *s, enum event_kind kind, const char *rcpt, const struct reply *r);
+bool settle(struct session *s);                         /* false: the session is closing */
+void answer_rcpt(struct session *s, const char *rcpt, const struct reply *r);
+
+const struct reply *verb_mail(struct session *s, char *arg);
+const struct reply *verb_rcpt(struct session *s, char *arg);
+const struct reply *verb_data(struct session *s, char *arg);
+const struct reply *verb_bdat(struct session *s, char *arg);
+
+enum state { ST_START = 1, ST_GREETED = 2, ST_MAIL = 4, ST_RCPT = 8, ST_CHUNKS = 16 };
+enum state session_state(const struct session *s);
+const struct reply *wrong_order(enum state state, bool is_mail);
+
+#endif

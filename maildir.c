@@ -1,0 +1,197 @@
+/* The Maildir.  A message is created in tmp/ with O_EXCL, synced, and renamed into new/ without ever replacing a file (rename rather than
+ * link and unlink: one call less, and a power cut leaves nothing in tmp/).  Everything goes through directory descriptors; no link is followed.
+ * SPDX-License-Identifier: MIT */
+#include "maildir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
+enum { STALE_SECONDS = 36 * 3600 };
+
+/* Act as the owner of the mailbox from here on, as far as files go.  */
+static int become(const struct maildir *m)
+{
+	if (!m->as_owner) return 0;
+	setfsgid(m->gid);
+	setfsuid(m->uid);
+	return setfsuid((uid_t)-1) == (int)m->uid && setfsgid((gid_t)-1) == (int)m->gid ? 0 : EPERM;
+}
+
+/* Back again.  Passes its argument on.  */
+static int unbecome(const struct maildir *m, int result)
+{
+	if (m->as_owner) {
+		setfsuid(0);
+		setfsgid(0);
+	}
+	return result;
+}
+
+static int subdirectory(int box, const char *name, bool *made)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, fd = openat(box, name, flags);
+	if (fd >= 0 || errno != ENOENT) return fd;
+	if (mkdirat(box, name, 0700) != 0 && errno != EEXIST) return -1;
+	*made = true;
+	return openat(box, name, flags);
+}
+
+static int open_subdirectories(struct maildir *m, int box)
+{
+	bool made = false;
+	int e = become(m);
+	if (e) return e;
+	m->tmp = subdirectory(box, "tmp", &made);
+	if (m->tmp < 0) return errno;
+	m->new = subdirectory(box, "new", &made);
+	if (m->new < 0) return errno;
+	if (!made) return 0;
+	int cur = subdirectory(box, "cur", &made);      /* only readers need it */
+	if (cur < 0 || fsync(box) != 0) e = errno;
+	if (cur >= 0) close(cur);
+	return e;
+}
+
+int maildir_open(struct maildir *m, int box, bool as_owner)
+{
+	struct stat st;
+	*m = (struct maildir){ .tmp = -1, .new = -1 };
+	int e = fstat(box, &st) == 0 ? 0 : errno;
+	if (!e) {
+		m->dev = st.st_dev;
+		m->ino = st.st_ino;
+		m->uid = st.st_uid;
+		m->gid = st.st_gid;
+		m->as_owner = as_owner && st.st_uid != 0;
+		e = unbecome(m, open_subdirectories(m, box));
+	}
+	close(box);
+	if (e) maildir_close(m);
+	return e;
+}
+
+void maildir_close(struct maildir *m)
+{
+	if (m->tmp >= 0) close(m->tmp);
+	if (m->new >= 0) close(m->new);
+	m->tmp = m->new = -1;
+}
+
+/* SECONDS.M<microseconds>P<pid>Q<count>.HOST; in HOST, / and : are \057 and \072.  */
+static void make_name(char *name, const char *host)
+{
+	static unsigned count;
+	enum { HOST_MOST = 120 };
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	int n = snprintf(name, MAILDIR_NAME, "%lld.M%06ldP%dQ%u.", (long long)t.tv_sec, t.tv_nsec / 1000, (int)getpid(), count++);
+	char *o = name + n, *end = o + HOST_MOST;
+	for (; *host && o < end; host++) {
+		if (*host == '/' || *host == ':' || *host == ',') o += sprintf(o, "\\%03o", (unsigned)*host);
+		else *o++ = *host;
+	}
+	*o = '\0';
+}
+
+int maildir_create(const struct maildir *m, struct maildir_file *f, const char *host)
+{
+	enum { TRIES = 10 };
+	int e = become(m);
+	if (e) return unbecome(m, e);
+	f->fd = -1;
+	for (int i = 0; i < TRIES && f->fd < 0; i++) {
+		make_name(f->name, host);
+		f->fd = openat(m->tmp, f->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		e = f->fd < 0 ? errno : 0;
+		if (e && e != EEXIST) break;
+	}
+	if (!e) f->where = MAILDIR_IN_TMP;
+	return unbecome(m, e);
+}
+
+int maildir_settle(struct maildir_file *f)
+{
+	int e = fsync(f->fd) == 0 ? 0 : errno;
+	if (close(f->fd) != 0 && !e) e = errno;
+	f->fd = -1;
+	return e;
+}
+
+/* Rename without replacing; where a file system cannot do that, by a link.  */
+static int move(const struct maildir *m, struct maildir_file *f)
+{
+	if (syscall(SYS_renameat2, m->tmp, f->name, m->new, f->published, RENAME_NOREPLACE) == 0) return 0;
+	if (errno != EINVAL && errno != ENOSYS) return errno;
+	if (linkat(m->tmp, f->name, m->new, f->published, 0) != 0) return errno;
+	unlinkat(m->tmp, f->name, 0);
+	return 0;
+}
+
+int maildir_publish(const struct maildir *m, struct maildir_file *f, uint64_t size, uint64_t vsize)
+{
+	int e = become(m);
+	snprintf(f->published, sizeof f->published, "%s,S=%llu,W=%llu", f->name, (unsigned long long)size, (unsigned long long)vsize);
+	if (!e) e = move(m, f);
+	if (!e) f->where = MAILDIR_IN_NEW;
+	return unbecome(m, e);
+}
+
+int maildir_sync(const struct maildir *m) { return fsync(m->new) == 0 ? 0 : errno; }
+
+void maildir_retract(const struct maildir *m, struct maildir_file *f)
+{
+	if (f->fd >= 0) close(f->fd);
+	f->fd = -1;
+	if (f->where != MAILDIR_NONE && become(m) == 0) {
+		if (f->where == MAILDIR_IN_TMP) unlinkat(m->tmp, f->name, 0);
+		else unlinkat(m->new, f->published, 0);
+	}
+	unbecome(m, 0);
+	f->where = MAILDIR_NONE;
+}
+
+/* Whether the name is of the form that make_name gives; then its time.  */
+static bool is_ours(const char *name, long long *when)
+{
+	char *end;
+	*when = strtoll(name, &end, 10);
+	if (end == name || end[0] != '.' || end[1] != 'M') return false;
+	end += 2 + strspn(end + 2, "0123456789");
+	if (*end++ != 'P') return false;
+	end += strspn(end, "0123456789");
+	return *end == 'Q';
+}
+
+struct dirent64_raw { uint64_t ino; int64_t off; uint16_t len; uint8_t type; char name[]; };
+
+void maildir_sweep(const struct maildir *m, time_t now)
+{
+	/* one read of the directory, for a junk heap must not slow each delivery down; opened for this, so it starts at the top */
+	_Alignas(struct dirent64_raw) char buf[2048];
+	if (become(m) != 0) {
+		unbecome(m, 0);
+		return;
+	}
+	long n = syscall(SYS_getdents64, m->tmp, buf, sizeof buf);
+	for (long at = 0; at < n;) {
+		const struct dirent64_raw *d = (const void *)(buf + at);
+		struct stat st;
+		long long when;
+		if (is_ours(d->name, &when) && when < now - STALE_SECONDS && fstatat(m->tmp, d->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_mtime < now - STALE_SECONDS) unlinkat(m->tmp, d->name, 0);
+		at += d->len;
+	}
+	unbecome(m, 0);
+}

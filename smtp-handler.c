@@ -1,0 +1,264 @@
+/* smtp-handler: one SMTP connection on descriptors 0 and 1, for whatever supervisor started us.  Parses, applies policy, adds the trace
+ * header, and passes the message on to the next hop by LMTP while it arrives; it opens no mailbox, looks no user up, holds no key.
+ * SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "keeper.h"
+#include "lmtp.h"
+#include "log.h"
+#include "peer.h"
+#include "session.h"
+#include "systemd.h"
+#include "trace.h"
+
+enum { INPUT = 65536, OUTPUT = 16384 };
+
+/* All of the program's state.  Static: the speaker can allocate nothing, and a page that is not touched costs nothing.  */
+static struct handler {
+	struct config cf;
+	struct session session;
+	struct hop hop;
+	bool connected;         /* the keeper has a connection for us */
+	bool unreachable;       /* not in this transaction: do not try again for each recipient */
+	time_t date;            /* when the transaction began */
+	char peer[PEER_SIZE], id[ID_SIZE];
+	char input[INPUT], output[OUTPUT];
+} handler;
+
+/* --- the backend of the dialogue: the next hop --- */
+
+static bool connect_hop(struct session *s)
+{
+	struct handler *h = s->ctx;
+	int fd = keeper_ask_hop(&h->date);
+	h->connected = fd >= 0;
+	if (fd < 0 || !hop_open(&h->hop, fd, (unsigned)s->cf->deliver_timeout, s->cf->hostname)) return false;
+	s->rcpt_max = h->hop.all_or_nothing ? (unsigned)s->cf->max_recipients : 1;     /* every reply stays true: DESIGN 3 */
+	return true;
+}
+
+/* What the sender said goes to the next hop with the first recipient.  */
+static const struct reply *begin_transaction(struct session *s)
+{
+	struct handler *h = s->ctx;
+	if (h->unreachable) return REPLY(LOCAL_ERROR);
+	if (h->hop.open) {
+		h->date = keeper_ask_time();
+	} else if (!connect_hop(s)) {
+		h->unreachable = true;
+		return REPLY(LOCAL_ERROR);
+	}
+	if (s->tx.smtputf8 && !h->hop.smtputf8) return REPLY(NO_SMTPUTF8);
+	hop_mail(&h->hop, &(struct hop_mail){ s->tx.from.text, s->tx.declared, s->tx.smtputf8, s->tx.eightbit });
+	return NULL;
+}
+
+static const struct reply *handler_settle(struct session *s)
+{
+	struct handler *h = s->ctx;
+	const struct reply *r = hop_settle(&h->hop);
+	return r->code == 551 ? REPLY(RELAY_DENIED) : r;
+}
+
+static const struct reply *handler_rcpt(struct session *s, const struct path *rcpt)
+{
+	struct handler *h = s->ctx;
+	const struct reply *r = h->hop.began ? NULL : begin_transaction(s);
+	if (r) return r;
+	if (!h->hop.open) return REPLY(LOCAL_ERROR);
+	hop_rcpt(&h->hop, rcpt->text);
+	return h->hop.pipelining ? NULL : handler_settle(s);
+}
+
+static const struct reply *handler_begin(struct session *s)
+{
+	struct handler *h = s->ctx;
+	char id[ID_SIZE + 16], header[TRACE_RECEIVED];
+	const struct reply *r = hop_begin(&h->hop);
+	if (r) return r;
+	snprintf(id, sizeof id, "%s.%u", s->id, s->messages);
+	struct received received = { .helo = s->helo, .peer = s->peer, .hostname = s->cf->hostname, .id = id, .date = h->date,
+		.with = s->tx.smtputf8 ? "UTF8SMTP" : s->extended ? "ESMTP" : "SMTP", .rcpt = s->tx.accepted == 1 ? s->tx.first_rcpt : NULL };
+	hop_write(&h->hop, header, trace_received(header, &received));
+	return NULL;
+}
+
+static void handler_write(struct session *s, const char *p, size_t n)
+{
+	struct handler *h = s->ctx;
+	hop_write(&h->hop, p, n);
+}
+
+static const struct reply *handler_commit(struct session *s)
+{
+	static char text[128];
+	static struct reply stored = { .code = 250, .status = "2.0.0", .text = text };
+	struct handler *h = s->ctx;
+	const struct reply *r = hop_commit(&h->hop);
+	snprintf(text, sizeof text, "Ok, stored with id %s.%u", s->id, s->messages);
+	return r->code / 100 == 2 ? &stored : r;
+}
+
+static void handler_abandon(struct session *s)
+{
+	struct handler *h = s->ctx;
+	if (s->closing) return;         /* the keeper will close the connection, and that ends everything */
+	hop_abandon(&h->hop);
+	h->unreachable = false;
+	if (h->connected && !h->hop.open) {
+		keeper_drop_hop();
+		h->connected = false;
+	}
+}
+
+#ifdef SPEAKER_HOOK
+void speaker_hook(const char *what);
+#endif
+
+static const struct reply *handler_verify(struct session *s, const char *what, bool list)
+{
+	struct handler *h = s->ctx;
+	char line[COMMAND_MAX];
+#ifdef SPEAKER_HOOK
+	speaker_hook(what);     /* tests/speaker-hook.c: try what the sandbox forbids */
+#endif
+	if (!h->hop.open && !connect_hop(s)) return REPLY(LOCAL_ERROR);
+	bool ascii = true;
+	for (const char *c = what; *c; c++) ascii &= (unsigned char)*c < 0x80;
+	if (!ascii && !h->hop.smtputf8) return REPLY(NO_SMTPUTF8);
+	snprintf(line, sizeof line, "%s %.4000s%s", list ? "EXPN" : "VRFY", what, ascii ? "" : " SMTPUTF8");
+	const struct reply *r = hop_command(&h->hop, line);
+	return r->code / 100 == 3 ? REPLY(LOCAL_ERROR) : r;
+}
+
+static void handler_tell(struct session *s, const struct event *e)
+{
+	(void)s;
+	keeper_tell(e);
+}
+
+static const struct backend backend = {
+	.rcpt = handler_rcpt, .settle = handler_settle, .begin = handler_begin, .write = handler_write, .commit = handler_commit,
+	.abandon = handler_abandon, .verify = handler_verify, .tell = handler_tell,
+};
+
+/* The speaker's work.  */
+static bool speak(void *ctx)
+{
+	struct handler *h = ctx;
+	session_run(&h->session);
+	if (h->hop.open && !h->hop.began && !h->hop.all_or_nothing) {   /* a stranger is told goodbye; ours understands silence */
+		io_puts(&h->hop.io, "QUIT\r\n");
+		io_flush(&h->hop.io);
+	}
+	return !h->session.hung_up;
+}
+
+/* --- start --- */
+
+static const char usage[] =
+	"usage: smtp-handler [-C file] [-o name=value]... [--show-config | --version | --help]\n"
+	"\n"
+	"Speaks SMTP on standard input and output, one connection, and delivers through maildir-deliver.\n"
+	"A supervisor starts it (systemd, inetd, tcpserver); or pipe a transcript into it.\n"
+	"  -C file         read this configuration instead of " CONFIG_FILE "\n"
+	"  -o name=value   override a setting\n"
+	"  --show-config   print what is in force, and where each value came from\n"
+	"See smtp-handler(8) and smtp-handler.conf(5).\n";
+
+/* Bring the connection to descriptors 0 and 1, and let nothing else through to us or to the programs we start.  */
+static bool take_connection(void)
+{
+	struct stat st;
+	for (int fd = 0; fd <= 2; fd++)
+		if (fstat(fd, &st) != 0 && open("/dev/null", O_RDWR) != fd) return false;
+	int passed = systemd_connection();
+	if (passed == -2 || (passed >= 0 && (dup2(passed, 0) != 0 || dup2(passed, 1) != 1))) return false;
+	return syscall(SYS_close_range, 3, ~0U, 0) == 0 || errno == ENOSYS;
+}
+
+static bool is_socket(int fd)
+{
+	int type;
+	socklen_t len = sizeof type;
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+}
+
+static int wrong_usage(void)
+{
+	if (is_socket(0)) reply_write(1, REPLY(BAD_CONFIG));
+	log_open("smtp-handler", LEVEL_INFO, "", "");
+	log_line(LEVEL_ERROR, "wrong usage; see smtp-handler --help");
+	return EX_USAGE;
+}
+
+/* The options.  Returns -1 to go on, else the exit status.  */
+static int options(struct config *cf, int argc, char **argv)
+{
+	static const struct option longs[] = { CONFIG_LONG, { NULL, 0, NULL, 0 } };
+	int opt;
+	bool show = false;
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, CONFIG_SHORT, longs, NULL)) != -1) {
+		if (opt == OPT_VERSION) return puts("smtp-handler " VERSION), EX_OK;
+		if (opt == OPT_HELP) return fputs(usage, stdout), EX_OK;
+		if (opt == OPT_SHOW_CONFIG) show = true;
+		else if (opt == '?' || !config_option(cf, opt, optarg)) return wrong_usage();
+	}
+	if (optind < argc) return wrong_usage();
+	if (!show) return -1;
+	if (config_load(cf)) return config_show(cf), EX_OK;
+	fprintf(stderr, "smtp-handler: %s\n", cf->error);
+	return EX_CONFIG;
+}
+
+/* Field by field: the session is zero by now, and to write all of it would touch pages that most connections never need.  */
+static void prepare(struct handler *h)
+{
+	struct session *s = &h->session;
+	bool program = !config_scheme(h->cf.deliver, "unix:") && !config_scheme(h->cf.deliver, "tcp:");
+	s->cf = &h->cf;
+	s->backend = &backend;
+	s->ctx = h;
+	s->peer = h->peer;
+	s->id = h->id;
+	s->size_max = h->cf.max_size;
+	s->rcpt_max = program ? (unsigned)h->cf.max_recipients : 0;
+	s->io = (struct io){ .in = 0, .out = 1, .ibuf = h->input, .isize = sizeof h->input, .obuf = h->output, .osize = sizeof h->output,
+		.strict = h->cf.strict || is_socket(0) };
+}
+
+int main(int argc, char **argv)
+{
+	struct handler *h = &handler;
+	int status = options(&h->cf, argc, argv);
+	if (status >= 0) return status;
+	bool connected = take_connection();
+	peer_find(h->peer);
+	peer_session_id(h->id);
+	bool configured = config_load(&h->cf);
+	log_open("smtp-handler", (enum log_level)h->cf.log_level, h->id, h->peer);
+	if (!configured) {
+		struct event e = { .kind = EVENT_BAD_CONFIG };
+		snprintf(e.reply, sizeof e.reply, "%.500s", h->cf.error);
+		log_event(&e);
+		reply_write(1, REPLY(BAD_CONFIG));
+		return EX_CONFIG;
+	}
+	if (!connected) {
+		log_line(LEVEL_ERROR, "no connection to serve: descriptors 0 and 1, or one passed by systemd (Accept=yes)");
+		return EX_TEMPFAIL;
+	}
+	prepare(h);
+	return keeper_run(&(struct keeper){ .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h });
+}

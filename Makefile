@@ -29,7 +29,6 @@ PROGRAMS = smtp-handler maildir-deliver
 LIB = address clock config data envelope keeper line lmtp log nexthop peer receive reply sandbox session systemd trace
 HANDLER = smtp-handler
 DELIVER = deliver delivery maildir resolve
-UNITS = units/smtp.socket units/maildir-deliver.socket $(wildcard units/*.service.in)
 
 all: $(PROGRAMS:%=$B/%) $(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),static))
 static: $(PROGRAMS:%=$B/static/%)
@@ -53,8 +52,74 @@ $B/static/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(MUSL_CC) $(filter-out -fPIE,$(COMPILE)) -idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -print-multiarch) -o $@ $<
 
-clean:
-	rm -rf build
 
 -include $(wildcard $B/obj/*.d $B/obj/lib/*.d $B/static/obj/*.d $B/static/obj/lib/*.d)
+clean:
+	rm -rf build
 .PHONY: all static clean
+
+# --- tests ---
+UNIT_TESTS = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
+BATS ?= bats
+
+check: all $(UNIT_TESTS) $(if $(SAN),,$B/hook/smtp-handler)
+	set -e; for t in $(UNIT_TESTS); do $$t >$$t.log || { grep -v '^ok' $$t.log; exit 1; }; tail -n 1 $$t.log; done
+	BUILD=$B $(BATS) $(TESTS)
+	$(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),BUILD=$B/static $(BATS) $(TESTS)))
+TESTS = tests
+
+$B/unit/%: tests/unit/%.c tests/unit/check.h $B/libsmtp.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $B/libsmtp.a $(LINK) -ldl
+
+# A handler whose speaker can be told to break out: tests/sandbox.bats shows that it cannot.
+$B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/libsmtp.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -c,$(COMPILE)) -DSPEAKER_HOOK -o $@ tests/speaker-hook.c $(HANDLER:%=%.c) $B/libsmtp.a $(LINK) -ldl
+
+C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c)
+SHELL_FILES = .ci/run tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats)
+skip = command -v $(1) >/dev/null || { echo "lint: no $(1), skipped"; exit 0; };
+lint:
+	$(MAKE) B=build/lint-gcc CC=gcc WERROR=1 all
+	$(call skip,clang) $(MAKE) B=build/lint-clang CC=clang WERROR=1 MUSL_CC=none all
+	$(call skip,clang) for f in $(C_FILES); do clang --analyze --analyzer-output text -Xclang -analyzer-werror $(DEFS) $$f || exit 1; done
+	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -I. $(C_FILES)
+	$(call skip,shellcheck) shellcheck -x -P tests $(SHELL_FILES)
+	$(call skip,mandoc) mandoc -T lint -W warning $(wildcard man/*.[1-8])
+	$(call skip,systemd-analyze) tests/units-verify
+deps:
+	tests/deps
+demo: all
+	tests/demo $B
+
+# --- installation: files only; the README says what an administrator does next ---
+MAN8 = man/smtp-handler.8 man/maildir-deliver.8
+MAN5 = man/smtp-handler.conf.5
+UNIT_FILES = smtp.socket smtp@.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
+units: $(UNIT_FILES:%=$B/units/%)
+$B/units/%: units/%.in Makefile
+	@mkdir -p $(@D)
+	sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' $< >$@
+$B/units/%.socket: units/%.socket
+	@mkdir -p $(@D)
+	cp $< $@
+
+D = $(DESTDIR)
+install: all units
+	install -d $D$(SBINDIR) $D$(BINDIR) $D$(MANDIR)/man8 $D$(MANDIR)/man5 $D$(UNITDIR) $D$(SYSUSERSDIR) $D$(TMPFILESDIR) $D$(CATALOGDIR) $D$(DOCDIR)
+	install -m 755 $B/smtp-handler $D$(SBINDIR)/
+	install -m 755 $B/maildir-deliver $D$(BINDIR)/
+	install -m 644 $(MAN8) $D$(MANDIR)/man8/
+	install -m 644 $(MAN5) $D$(MANDIR)/man5/
+	install -m 644 $(UNIT_FILES:%=$B/units/%) $D$(UNITDIR)/
+	install -m 644 units/smtp-handler.sysusers $D$(SYSUSERSDIR)/smtp-handler.conf
+	install -m 644 units/smtp-handler.tmpfiles $D$(TMPFILESDIR)/smtp-handler.conf
+	install -m 644 units/smtp-handler.catalog $D$(CATALOGDIR)/smtp-handler.catalog
+	install -m 644 README.md units/inetd.conf units/smtp-handler.conf units/smtp@.service.d/strict.conf $D$(DOCDIR)/
+uninstall:
+	rm -f $D$(SBINDIR)/smtp-handler $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
+	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
+	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf)
+	-rmdir $D$(DOCDIR) 2>/dev/null
+.PHONY: check lint deps demo units install uninstall

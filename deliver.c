@@ -262,8 +262,7 @@ static int options(struct options *o, struct config *cf, int argc, char **argv)
 	int opt;
 	opterr = 0;
 	o->sender = "";
-	o->rcpts = calloc((size_t)argc, sizeof *o->rcpts);
-	if (!o->rcpts) return EX_TEMPFAIL;
+	o->rcpts = argv;        /* what was read of argv is free to hold them */
 	while ((opt = getopt_long(argc, argv, CONFIG_SHORT "f:d:", longs, NULL)) != -1) {
 		if (opt == OPT_VERSION) return puts("maildir-deliver " VERSION), EX_OK;
 		if (opt == OPT_HELP) return fputs(usage, stdout), EX_OK;

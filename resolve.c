@@ -155,7 +155,7 @@ int resolver_make(const struct resolver *r, const struct path *mailbox)
 	fold(domain);
 	if (!name_valid(local) || !name_valid(domain) || strchr(local, '+')) return EINVAL;
 	int root = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), in_domain = -1, box = -1, e = 0;
-	if (root >= 0) in_domain = make_directory(root, domain, 0750);
+	if (root >= 0) in_domain = make_directory(root, domain, 0700);
 	if (in_domain >= 0) box = make_directory(in_domain, local, 0700);
 	if (box < 0) e = errno;
 	for (size_t i = 0; !e && i < sizeof inside / sizeof *inside; i++) {

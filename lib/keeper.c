@@ -145,7 +145,7 @@ static bool serve(struct keeping *g)
 	if (n < (ssize_t)offsetof(struct ask, event)) return false;
 	switch (a.kind) {
 	case ASK_HOP:
-		nexthop_close(&g->hop);
+		nexthop_close(&g->hop, true);
 		nexthop_open(&g->hop, g->k->cf, g->k->id);
 		g->message = millis();
 		tell_time(g, g->hop.fd);
@@ -158,7 +158,7 @@ static bool serve(struct keeping *g)
 		if (n == sizeof a) note(g, &a.event);
 		break;
 	case DROP_HOP:
-		nexthop_close(&g->hop);
+		nexthop_close(&g->hop, true);
 		break;
 	default:
 		log_line(LEVEL_WARNING, "speaker: unknown request %u", a.kind);
@@ -235,11 +235,11 @@ int keeper_run(const struct keeper *k)
 	}
 	int status = watch(&g);
 	bool killed = WIFSIGNALED(status), refused = WIFEXITED(status) && WEXITSTATUS(status) == 2;
-	if (!killed && status != 0) linger();
 	if (refused) reply_write(1, REPLY(CANNOT_SERVE));
+	if (!killed && status != 0) linger();
 	close(0);
 	close(1);
-	nexthop_close(&g.hop);
+	nexthop_close(&g.hop, false);
 	if (killed) {
 		struct event e = { .kind = EVENT_SPEAKER_KILLED };
 		snprintf(e.reply, sizeof e.reply, "by signal %d", WTERMSIG(status));

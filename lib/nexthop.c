@@ -136,13 +136,13 @@ bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id)
 	return n->fd >= 0;
 }
 
-void nexthop_close(struct nexthop *n)
+void nexthop_close(struct nexthop *n, bool at_once)
 {
 	static const struct { int sig; time_t seconds; } steps[] = { { 0, 5 }, { SIGTERM, 2 }, { SIGKILL, 2 } };
 	int status = 0;
 	pid_t got = 0;
 	if (n->fd >= 0) close(n->fd);
-	for (size_t i = 0; n->pid > 0 && got != n->pid && i < sizeof steps / sizeof *steps; i++) {
+	for (size_t i = at_once ? 1 : 0; n->pid > 0 && got != n->pid && i < sizeof steps / sizeof *steps; i++) {
 		/* SIGALRM, which has a handler, ends a wait that takes too long; it repeats, so no wait can miss it */
 		struct timeval tv = { .tv_sec = steps[i].seconds };
 		struct itimerval it = { .it_value = tv, .it_interval = tv };

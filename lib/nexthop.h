@@ -14,8 +14,8 @@ struct nexthop {
 /* False after a line in the log.  `id` goes to the program's environment as SMTP_ID.  */
 bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id);
 
-/* Close the connection and see the program end: by itself, for it reads end of file; else, after some seconds, by signals.  A program
- * that did not end with status 0 is an event for the log.  */
-void nexthop_close(struct nexthop *n);
+/* Close the connection and see the program end: by itself, for it reads end of file; else, after some seconds or `at_once`, by signals.
+ * A program that did not end with status 0 is an event for the log.  */
+void nexthop_close(struct nexthop *n, bool at_once);
 
 #endif

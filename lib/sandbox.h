@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 /* No new privileges, no file right at all, and from then on only read, write, exit and the return from a signal handler
- * (SECCOMP_MODE_STRICT).  False if the kernel refuses: then the caller must not go on.  */
+ * (SECCOMP_MODE_STRICT, or a filter that leaves as much).  False if the kernel refuses: then the caller must not go on.  */
 bool sandbox_speaker(void);
 
 /* No new privileges, no TCP, and files only beneath the directory `fd`: read, write, make, remove, and rename between directories.  */

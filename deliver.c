@@ -81,8 +81,9 @@ static bool parse_loosely(const struct config *cf, const char *text, struct path
 	char line[COMMAND_MAX], *s = line;
 	snprintf(line, sizeof line, "%s", text);
 	if (*text == '<') return path_parse(p, &s) && *s == '\0';
-	if (!strchr(text, '@')) snprintf(line, sizeof line, "%.256s@%s", text, cf->hostname);
-	return mailbox_parse(p, line);
+	if (mailbox_parse(p, text)) return true;
+	snprintf(line, sizeof line, "%.256s@%s", text, cf->hostname);
+	return !strchr(text, '@') && mailbox_parse(p, line);
 }
 
 static const struct reply *deliver_verify(struct session *s, const char *what, bool list)

@@ -112,8 +112,7 @@ static const struct reply *handler_commit(struct session *s)
 static void handler_abandon(struct session *s)
 {
 	struct handler *h = s->ctx;
-	if (s->closing) return;         /* the keeper will close the connection, and that ends everything */
-	hop_abandon(&h->hop);
+	if (!s->closing) hop_abandon(&h->hop);  /* else the keeper will close the connection, and that ends everything */
 	h->unreachable = false;
 	if (h->connected && !h->hop.open) {
 		keeper_drop_hop();

@@ -48,8 +48,8 @@ new_files() { find "$1/new" -type f 2>/dev/null | sort; }
 count() { new_files "$1" | wc -l; }
 
 # no_trace: nothing in any new/ and nothing in any tmp/.
-no_trace() { [ -z "$(find "$ROOT" -path '*/new/*' -o -path '*/tmp/*')" ]; }
-tmp_empty() { [ -z "$(find "$ROOT" -path '*/tmp/*')" ]; }
+no_trace() { [ -z "$(find "$ROOT" -path "$ROOT/*/*/new/*" -o -path "$ROOT/*/*/tmp/*")" ]; }
+tmp_empty() { [ -z "$(find "$ROOT" -path "$ROOT/*/*/tmp/*")" ]; }
 
 # masked: ids and dates, which differ each time, as words.
 masked() {

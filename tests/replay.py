@@ -42,8 +42,10 @@ def main():
 
     try:
         for piece in pieces(mode, data):
+            piece = memoryview(piece)
             while piece:
-                piece = piece[ours.send(piece):]
+                if select.select([], [ours], [], 0)[1]:
+                    piece = piece[ours.send(piece, socket.MSG_DONTWAIT):]
                 while unread(ours) > 0 and time.monotonic() < end and hear(0):
                     os.sched_yield()
     except (BrokenPipeError, ConnectionResetError):

@@ -1,0 +1,80 @@
+#!/usr/bin/env bats
+# P10: what code in the speaker can do.  The program here is the handler with a hook that tries what the sandbox forbids.
+load helper
+
+HOOK=$BUILD/hook/smtp-handler
+[ -x "$HOOK" ] || HOOK=$BUILD/../hook/smtp-handler
+
+try() {
+	[ -x "$HOOK" ] || skip "no test build of the handler here"
+	lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" "VRFY $1" DATA x . QUIT >"$BATS_TEST_TMPDIR/in"
+	HANDLER=$HOOK over_socket whole "$BATS_TEST_TMPDIR/in" -o "deliver=$DELIVER" -o vrfy=yes "${@:2}" >"$BATS_TEST_TMPDIR/out"
+}
+
+@test "each forbidden call ends the speaker; the client is cut off, nothing is delivered, the log says so, status 75" {
+	for what in open create socket execve mmap kill killgroup ptrace fork sendmsg clock exit_group; do
+		status=0
+		try $what || status=$?
+		echo "$what: $status"
+		[ $status = 75 ]
+		! grep -q '^354' "$BATS_TEST_TMPDIR/out"
+		[ "$(grep -c 'speaker killed: by signal' "$LOG")" = 1 ]
+		: >"$LOG"
+	done
+	[ ! -e /tmp/escaped ]
+	no_trace
+}
+
+@test "under a filter of the supervisor the speaker has one of its own that allows as little" {
+	[ -x "$HOOK" ] || skip "no test build of the handler here"
+	cat >"$BATS_TEST_TMPDIR/filtered.py" <<'EOF'
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+code = struct.pack("HBBI", 0x06, 0, 0, 0x7fff0000)      # allow everything, but be a filter
+buf = ctypes.create_string_buffer(code)
+prog = struct.pack("HxxxxxxP", 1, ctypes.addressof(buf))
+libc.prctl(38, 1, 0, 0, 0)
+if libc.prctl(22, 2, ctypes.create_string_buffer(prog), 0, 0) != 0:
+    sys.exit(77)
+os.execv(sys.argv[1], sys.argv[1:])
+EOF
+	"$PYTHON" "$BATS_TEST_TMPDIR/filtered.py" /bin/true || skip "no seccomp filter here"
+	for what in open socket execve exit_group; do
+		lines "EHLO c" "VRFY $what" QUIT >"$BATS_TEST_TMPDIR/in"
+		run clean_env "$PYTHON" "$BATS_TEST_TMPDIR/filtered.py" "$HOOK" "${SETTINGS[@]}" -o "deliver=$DELIVER" -o vrfy=yes <"$BATS_TEST_TMPDIR/in"
+		[ "$status" = 75 ]
+	done
+	lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA x . QUIT >"$BATS_TEST_TMPDIR/in"
+	clean_env "$PYTHON" "$BATS_TEST_TMPDIR/filtered.py" "$HOOK" "${SETTINGS[@]}" -o "deliver=$DELIVER" <"$BATS_TEST_TMPDIR/in" >/dev/null 2>>"$LOG"
+	[ "$(count "$ROOT/example.test/alice")" = 1 ]
+}
+
+@test "a speaker that is let alone lives in strict mode, with no new privileges" {
+	[ -x "$HOOK" ] || skip "sanitizers run without the sandbox"
+	mkfifo "$BATS_TEST_TMPDIR/fifo"
+	handler <"$BATS_TEST_TMPDIR/fifo" >"$BATS_TEST_TMPDIR/out" 3>&- &
+	exec 9>"$BATS_TEST_TMPDIR/fifo"
+	lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" >&9
+	until_true grep -q '^250 2.1.5' "$BATS_TEST_TMPDIR/out"
+	keeper=$(pgrep -of "^$HANDLER .*mail_root=$ROOT ")
+	speaker=$(pgrep -P "$keeper" -f "^$HANDLER")
+	helper=$(pgrep -P "$keeper" -f "^$DELIVER")
+	grep -E '^(Seccomp|NoNewPrivs):' "/proc/$speaker/status"
+	[ "$(awk '/^Seccomp:/{print $2}' "/proc/$speaker/status")" != 0 ]
+	[ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$speaker/status")" = 1 ]
+	[ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$helper/status")" = 1 ]
+	# the helper has the client's connection in none of its descriptors
+	! find "/proc/$helper/fd" -lname "$BATS_TEST_TMPDIR/fifo" | grep -q .
+	exec 9>&-
+}
+
+@test "the helper can write beneath its mailboxes only" {
+	command -v strace >/dev/null || skip "no strace"
+	run strace -f -e trace=landlock_restrict_self -o "$BATS_TEST_TMPDIR/trace" "$DELIVER" "${SETTINGS[@]}" -o sandbox=yes -d alice@example.test </dev/null
+	grep -q 'landlock_restrict_self.* = 0' "$BATS_TEST_TMPDIR/trace" || skip "no Landlock in this kernel"
+	# a link inside new/ that leads elsewhere is not followed, and could not be written through
+	ln -s "$BATS_TEST_TMPDIR" "$ROOT/example.test/bob/tmp"
+	run deliver -d bob@example.test </dev/null
+	[ "$status" = 75 ]
+	[ -z "$(find "$BATS_TEST_TMPDIR" -maxdepth 1 -name '*.M*')" ]
+}

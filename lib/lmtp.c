@@ -202,7 +202,7 @@ const struct reply *hop_commit(struct hop *h)
 	h->began = h->in_data = false;
 	if (taken == answers) return REPLY(FLUSHED);
 	/* Unlike answers from one that promised to answer alike: the sender shall try again, for a copy too many is better than none.  */
-	return taken > 0 || bad->code / 100 == 3 ? REPLY(LOCAL_ERROR) : bad;
+	return taken > 0 || !bad || bad->code / 100 == 3 ? REPLY(LOCAL_ERROR) : bad;
 }
 
 void hop_abandon(struct hop *h)

@@ -20,7 +20,7 @@ static bool v6_text(char out[PEER_SIZE], const struct in6_addr *a)
 
 static bool from_socket(char out[PEER_SIZE])
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof ss;
 	if (getpeername(0, (struct sockaddr *)&ss, &len) != 0) return false;
 	if (ss.ss_family == AF_INET) return inet_ntop(AF_INET, &((struct sockaddr_in *)&ss)->sin_addr, out, PEER_SIZE);

@@ -86,6 +86,9 @@ replay() {
 	tmp_empty || { echo "$name ($mode): something is left in tmp/"; return 1; }
 }
 
+# refute COMMAND...: it fails.  (A bare ! would not fail a test.)
+refute() { ! "$@"; }
+
 # until_true COMMAND...: wait for a condition, at most ten seconds.
 until_true() {
 	local i

@@ -13,7 +13,7 @@ load helper
 		echo "$f"
 		[ -s "$f" ]
 	done
-	! grep -r '@[A-Z]*DIR@' lib
+	refute grep -r '@[A-Z]*DIR@' lib
 	grep -q '^ExecStart=/usr/sbin/smtp-handler' lib/systemd/system/smtp@.service
 	printf '%s\n' "EHLO c" "MAIL FROM:<>" "RCPT TO:<alice@example.test>" DATA x . QUIT | clean_env usr/sbin/smtp-handler "${SETTINGS[@]}" >/dev/null 2>>"$LOG"
 	[ "$(count "$ROOT/example.test/alice")" = 1 ]

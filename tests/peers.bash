@@ -26,7 +26,7 @@ installed() {
 
 # --- processes ---
 
-# start NAME COMMAND...: in the background until the test ends; what it prints goes to NAME.out.
+# start NAME PROGRAM...: in the background until the test ends; what it prints goes to NAME.out.  A program, no function: it is ended by its pid.
 start() {
 	local name=$1
 	shift
@@ -56,7 +56,7 @@ serve() {
 		if [[ $address != /* ]]; then
 			PORT=$(clean_env "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 		fi
-		start "$name" clean_env systemd-socket-activate --inetd --accept -l "$address${PORT:+:$PORT}" "$@"
+		start "$name" env -i "PATH=$PATH" LC_ALL=C TZ=UTC systemd-socket-activate --inetd --accept -l "$address${PORT:+:$PORT}" "$@"
 		until_true listening_or_ended "$name" "${STARTED[-1]}"
 		ended "${STARTED[-1]}" || return 0
 	done

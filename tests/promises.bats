@@ -103,7 +103,7 @@ holding() {
 	exec 9>"$BATS_TEST_TMPDIR/fifo"
 	lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA "Subject: x" "" >&9
 	yes "$(printf '%070d\r' 0)" | head -n 5000 >&9
-	until_true eval '[ -n "$(find "$ROOT" -path "$ROOT/*/*/tmp/*")" ]'
+	until_true refute tmp_empty
 	HELPER=$(pgrep -f "^$DELIVER .*mail_root=$ROOT ")
 	KEEPER=$(pgrep -of "^$HANDLER .*mail_root=$ROOT ")
 	SPEAKER=$(pgrep -P "$KEEPER" -f "^$HANDLER")
@@ -232,6 +232,7 @@ EOF
 	for end in "exit 1" "exit 65" "exit 67" "exit 77" "exit 78" "kill -9 \$\$" "kill -SEGV \$\$"; do
 		printf '#!/bin/bash\nulimit -c 0\n%s\n' "$end" >"$BATS_TEST_TMPDIR/hop"
 		chmod +x "$BATS_TEST_TMPDIR/hop"
+		# shellcheck disable=SC2034
 		OPTIONS=(-o "deliver=$BATS_TEST_TMPDIR/hop")
 		run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>"
 		[ "${lines[1]:0:4}" = "451 " ]

@@ -17,7 +17,7 @@ try() {
 		try $what || status=$?
 		echo "$what: $status"
 		[ $status = 75 ]
-		! grep -q '^354' "$BATS_TEST_TMPDIR/out"
+		refute grep -q '^354' "$BATS_TEST_TMPDIR/out"
 		[ "$(grep -c 'speaker killed: by signal' "$LOG")" = 1 ]
 		: >"$LOG"
 	done
@@ -64,7 +64,7 @@ EOF
 	[ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$speaker/status")" = 1 ]
 	[ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$helper/status")" = 1 ]
 	# the helper has the client's connection in none of its descriptors
-	! find "/proc/$helper/fd" -lname "$BATS_TEST_TMPDIR/fifo" | grep -q .
+	[ -z "$(find "/proc/$helper/fd" -lname "$BATS_TEST_TMPDIR/fifo")" ]
 	exec 9>&-
 }
 

@@ -192,7 +192,7 @@ start_inetutils_inetd() {
 by_hand_script='
 """MODE HOST DIRECTORY [NAME=VALUE...] -- COMMAND...: start COMMAND for the first connection; in DIRECTORY, write its port, pid and status.
 In a VALUE, %p becomes its pid and %j the device and inode of its standard error."""
-import fcntl, os, signal, socket, sys
+import ctypes, fcntl, os, signal, socket, sys
 mode, host, directory, *words = sys.argv[1:]
 variables, command = words[:words.index("--")], words[words.index("--") + 1:]
 
@@ -219,6 +219,7 @@ def child():
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execv(command[0], command)
 
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what it leaves behind is still our descendant
 sock = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 put("port", sock.getsockname()[1])
 if mode != "listening":
@@ -235,7 +236,12 @@ if pid == 0:
 put("pid", pid)
 os.close(fd)
 sock.close()
-put("status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
+put("status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+try:
+    while True:
+        os.wait()
+except ChildProcessError:
+    pass'
 
 # attend MODE [NAME=VALUE...] -- [OPTION...]: serve one connection. MODE: inetd (descriptors 0 1), inetd-all (0 1 2), fds (3, as systemd
 # passes it, with LISTEN_FDS), two (the same twice), listening (a listening socket). OPTION... are the handler's.

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # P4: only CR LF . CR LF ends a message.  Each test hides a second message behind something that a lenient server takes for the end of
 # data; the carrier must be refused whole with 554, nothing of it stored, none of the hidden commands answered, and the session goes on.
+# A test has OPTIONS of its own:
+# shellcheck disable=SC2030,SC2031
 load helper
 
 # What is said to be an end of data somewhere, as printf writes it, behind the "a" of a text line; and right behind the 354.
@@ -13,11 +15,11 @@ declare -gA BEHIND=(
 )
 AT_START=('.\n' '.\r' '.\r\r\n' '.\n\r' '.\0\r\n' '.\r\0\n' '\0.\r\n' '\n.\n' '\n.\r\n' '\r.\r\n' '\r.\r')
 
-# behind NAME...: those texts in TEXTS.
+# behind NAME...: those texts in BODIES.
 behind() {
 	local name
-	TEXTS=()
-	for name; do TEXTS+=("Subject: carrier\r\n\r\na${BEHIND[$name]:?}"); done
+	BODIES=()
+	for name; do BODIES+=("Subject: carrier\r\n\r\na${BEHIND[$name]:?}"); done
 }
 
 hidden() { lines "MAIL FROM:<evil@b.example>" "RCPT TO:<bob@example.test>" DATA "Subject: smuggled" "" gotcha .; }
@@ -80,32 +82,32 @@ refused() {
 
 @test "LF . CR LF is no end of data (CVE-2023-51764 Postfix, CVE-2023-51765 Sendmail, CVE-2023-51766 Exim, CVE-2024-27305 aiosmtpd)" {
 	behind LF.CRLF CRLF-LF.CRLF LF.CRCRLF
-	refused smtp "${TEXTS[@]}"
+	refused smtp "${BODIES[@]}"
 }
 
 @test "LF . LF and CR LF . LF are no end of data (CVE-2023-52354 chasquid)" {
 	behind LF.LF CRLF.LF LFLF.LFLF CRLF.LFCR
-	refused smtp "${TEXTS[@]}"
+	refused smtp "${BODIES[@]}"
 }
 
 @test "CR . CR, CR . CR LF and CR LF . CR are no end of data" {
 	behind CR.CR CR.CRLF CRLF.CR CRLF-CR.CRLF
-	refused smtp "${TEXTS[@]}"
+	refused smtp "${BODIES[@]}"
 }
 
 @test "LF . CR, CR . LF and LF CR . LF CR are no end of data" {
 	behind LF.CR CR.LF LFCR.LFCR
-	refused smtp "${TEXTS[@]}"
+	refused smtp "${BODIES[@]}"
 }
 
 @test "a dot with a NUL beside it is no end of data" {
 	behind CRLF.NUL.CRLF CRLF..NUL.CRLF CRLF..CR.NUL.LF NUL.LF..LF
-	refused smtp "${TEXTS[@]}"
+	refused smtp "${BODIES[@]}"
 }
 
 @test "CR CR LF is no line end (as Postfix took it until January 2024)" {
 	behind CRLF.CRCRLF CRCRLF.CRCRLF CRCRLF.LF
-	refused smtp "${TEXTS[@]}"
+	refused smtp "${BODIES[@]}"
 }
 
 @test "no sequence is left out above" {
@@ -118,7 +120,7 @@ refused() {
 
 @test "the same to maildir-deliver itself (LMTP)" {
 	behind "${!BEHIND[@]}"
-	refused lmtp "${TEXTS[@]}"
+	refused lmtp "${BODIES[@]}"
 }
 
 @test "the same to maildir-deliver itself, right behind the 354" { refused lmtp "${AT_START[@]}"; }
@@ -137,7 +139,7 @@ refused() {
 
 @test "a pipe with strict = yes is as strict" {
 	behind "${!BEHIND[@]}"
-	carriers smtp "${TEXTS[@]}" "${AT_START[@]}"
+	carriers smtp "${BODIES[@]}" "${AT_START[@]}"
 	strict <"$IN" >"$OUT"
 	codes
 	[ "$CODES" = "$(times $((${#BEHIND[@]} + ${#AT_START[@]})) "$REFUSED")221 " ]

@@ -389,8 +389,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
 }
 
 @test "no descriptors at all: ends, and touches nothing" {
-	run clean_env timeout 30 "$HANDLER" "${SETTINGS[@]}" <&- >&- 2>&-
-	[ "$status" = 0 ] || [ "$status" = 75 ]
+	clean_env timeout 30 "$HANDLER" "${SETTINGS[@]}" <&- >&- 2>&-
 	no_trace
 }
 

@@ -263,12 +263,12 @@ static void test_no_wait(void)
 /* One octet a tick: a limit for the line is not a limit for a read.  */
 static void test_slow_lines(void)
 {
-	static const struct { const char *what, *in; unsigned line, session; bool idle; const char *want; } rows[] = {
-		{ "a line within its limit", "ABC\r\n", 5, 100, false, "[ABC]!end" },
-		{ "each line has its own", "ABC\r\nDEF\r\nGHI\r\n", 5, 100, false, "[ABC][DEF][GHI]!end" },
-		{ "a line past its limit", "ABCDEFGH\r\n", 5, 100, false, "!time" },
-		{ "the rest of a line past its limit", "ABCDEFGHIJKLMNOPQRSTUVWXYZ\r\nA\r\n", 14, 100, false, "!long!time" },
-		{ "the session past its limit", "ABC\r\nDEF\r\nGHI\r\n", 10, 12, false, "[ABC][DEF]!time" },
+	static const struct { const char *what, *in; unsigned line, session; const char *want; } rows[] = {
+		{ "a line within its limit", "ABC\r\n", 5, 100, "[ABC]!end" },
+		{ "each line has its own", "ABC\r\nDEF\r\nGHI\r\n", 5, 100, "[ABC][DEF][GHI]!end" },
+		{ "a line past its limit", "ABCDEFGH\r\n", 5, 100, "!time" },
+		{ "the rest of a line past its limit", "ABCDEFGHIJKLMNOPQRSTUVWXYZ\r\nA\r\n", 14, 100, "!long!time" },
+		{ "the session past its limit", "ABC\r\nDEF\r\nGHI\r\n", 10, 12, "[ABC][DEF]!time" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		char text[128] = "", *line;
@@ -279,7 +279,7 @@ static void test_slow_lines(void)
 		io.end = clock_deadline(rows[i].session * TICK);
 		enum io_result got;
 		do {
-			got = io_line(&io, 12, rows[i].line * TICK, rows[i].idle, &line, &len);
+			got = io_line(&io, 12, rows[i].line * TICK, false, &line, &len);
 			snprintf(text + strlen(text), sizeof text - strlen(text), got == IO_OK ? "[%s]" : "%s", got == IO_OK ? line : result_name(got));
 		} while (got == IO_OK || got == IO_TOO_LONG);
 		check_text(text, rows[i].want, "%s", rows[i].what);
@@ -317,9 +317,8 @@ static void test_put(void)
 	enum { SIZE = 8, MOST = 20 };
 	struct peer peer = { .in = "" };
 	struct io io = open_io(&peer, SOCK_STREAM);
-	io.obuf = exactly("", 0);
-	free(io.obuf);
 	io.obuf = malloc(SIZE);
+	if (!io.obuf) abort();
 	io.osize = SIZE;
 	char all[3 * MOST], got[4 * MOST];
 	for (size_t i = 0; i < sizeof all; i++) all[i] = (char)('0' + i);

@@ -233,6 +233,8 @@ int keeper_run(const struct keeper *k)
 		reply_write(1, REPLY(CANNOT_SERVE));
 		return EX_TEMPFAIL;
 	}
+	enum { LOG_PATIENCE = 300000 };
+	clock_start(LOG_PATIENCE);      /* a log that does not take our line is not waited for longer than a tick */
 	int status = watch(&g);
 	bool killed = WIFSIGNALED(status), refused = WIFEXITED(status) && WEXITSTATUS(status) == 2;
 	if (refused) reply_write(1, REPLY(CANNOT_SERVE));

@@ -109,6 +109,7 @@ dovecot_config() {
 		libexec_dir = $tree/lib/dovecot
 		mail_plugin_dir = $tree/lib/dovecot/modules
 		log_path = $DOVECOT/log
+		mail_temp_dir = $DOVECOT
 		hostname = dovecot.example.test
 		listen = 127.0.0.1
 		ssl = no

@@ -113,7 +113,7 @@ mutt() {
 	installed mutt script
 	local dir=$BATS_TEST_TMPDIR
 	cat >"$dir/muttrc" <<-E
-		set folder=$dir spoolfile=$dir record= postponed= mbox= tmpdir=$dir header_cache=
+		set folder="$dir" spoolfile="$dir" record="" postponed="" mbox="" tmpdir="$dir" header_cache=""
 		set mbox_type=Maildir wait_key=no pipe_decode=no sleep_time=0 quit=yes delete=no move=no
 		push "<display-message><pipe-message>cat >$dir/mutt.out<enter><exit><quit>"
 	E

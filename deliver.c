@@ -322,7 +322,7 @@ int main(int argc, char **argv)
 	bool configured = config_load(&d->cf);
 	if (o.show && configured) return config_show(&d->cf), EX_OK;
 	settle_in(d);
-	log_open("maildir-deliver", (enum log_level)d->cf.log_level, d->id, d->peer);
+	log_open("maildir-deliver", (enum log_level)d->cf.log_level, d->id, d->peer, !o.lmtp);
 	if (!configured) {
 		log_line(LEVEL_ERROR, "%s", d->cf.error);
 		if (o.show) return EX_CONFIG;

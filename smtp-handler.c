@@ -195,8 +195,8 @@ static bool is_socket(int fd)
 
 static int wrong_usage(void)
 {
-	if (is_socket(0)) reply_write(1, REPLY(BAD_CONFIG));
-	log_open("smtp-handler", LEVEL_INFO, "", "");
+	if (take_connection() && is_socket(0)) reply_write(1, REPLY(BAD_CONFIG));
+	log_open("smtp-handler", LEVEL_INFO, "", "", false);
 	log_line(LEVEL_ERROR, "wrong usage; see smtp-handler --help");
 	return EX_USAGE;
 }
@@ -246,7 +246,7 @@ int main(int argc, char **argv)
 	peer_find(h->peer);
 	peer_session_id(h->id);
 	bool configured = config_load(&h->cf);
-	log_open("smtp-handler", (enum log_level)h->cf.log_level, h->id, h->peer);
+	log_open("smtp-handler", (enum log_level)h->cf.log_level, h->id, h->peer, false);
 	if (!configured) {
 		struct event e = { .kind = EVENT_BAD_CONFIG };
 		snprintf(e.reply, sizeof e.reply, "%.500s", h->cf.error);

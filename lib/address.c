@@ -153,8 +153,11 @@ static const char *source_route(const char *s)
 {
 	if (*s != '@') return s;
 	for (;;) {
-		s = domain_end(s + 1);
+		const char *domain = s + 1;
+		s = domain_end(domain);
 		if (!s) return NULL;
+		for (; domain < s; domain++)
+			if (is_high((unsigned char)*domain)) return NULL;       /* nobody needs it: RFC 6531 has no routes of its own */
 		if (*s == ':') return s + 1;
 		if (s[0] != ',' || s[1] != '@') return NULL;
 		s++;

@@ -29,7 +29,7 @@ bool mailbox_parse(struct path *p, const char *text);
 /* A domain or an address literal that fills the whole of `s`.  */
 bool domain_valid(const char *s);
 
-/* The argument of HELO and EHLO: as domain_valid, or a name of letters, digits and . - _ : [ ], for clients name themselves
+/* The argument of HELO and EHLO: an address literal, or a name of letters, digits and . - _ : [ ], for clients name themselves
  * oddly (RFC 5321 4.1.4: no reason to refuse) and none of those can break out of a header.  */
 bool hello_valid(const char *s);
 

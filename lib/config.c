@@ -79,12 +79,15 @@ static bool scaled(const char *s, const struct unit *units, unsigned long long *
 	return false;
 }
 
-static bool scalar(const struct setting *row, const char *s, unsigned long long *n)
+static bool scalar(const struct setting *row, const char *s, unsigned long long *field)
 {
+	unsigned long long n;
 	static const struct unit none[] = { { "", 1 }, { NULL, 0 } };
 	static const struct unit sizes[] = { { "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 }, { NULL, 0 } };
 	static const struct unit times[] = { { "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
-	return scaled(s, row->type == SIZE ? sizes : row->type == TIME ? times : none, n) && *n >= row->min && *n <= row->max;
+	if (!scaled(s, row->type == SIZE ? sizes : row->type == TIME ? times : none, &n) || n < row->min || n > row->max) return false;
+	*field = n;
+	return true;
 }
 
 /* Set one field.  Returns NULL, or what is expected instead.  */
@@ -95,6 +98,8 @@ static const char *set(struct config *cf, const struct setting *row, const char 
 	int w = 0;
 	switch (row->type) {
 	case NAME:
+		for (const char *c = value; *c; c++)
+			if ((unsigned char)*c >= 0x80) return "expected a host name in ASCII";
 		if (*value && !domain_valid(value)) return "expected a host name";
 		*(const char **)field = value;
 		return NULL;

@@ -19,6 +19,7 @@ bool io_write(struct io *io, const char *s, size_t n)
 			n -= (size_t)w;
 		} else if (errno != EINTR || clock_passed(deadline)) {
 			io->dead = true;
+			io->stuck = errno == EINTR;
 		}
 	}
 	return !io->dead;

@@ -23,6 +23,7 @@ struct io {
 	size_t olen;                    /* output not written yet */
 	bool strict;                    /* only CRLF ends a line (P4); else LF does too */
 	bool dead;                      /* a write failed: nothing more can be said */
+	bool stuck;                     /* and that because the peer did not take it in time */
 	bool failed;                    /* a read failed: the end that was seen is not the true end */
 	bool skip;                      /* the rest of a bad line is still to come */
 	unsigned write_ms;              /* limit for the peer to take our output */
@@ -38,7 +39,7 @@ struct io {
 enum io_result io_fill(struct io *io, uint32_t deadline, bool idle);
 
 /* The next line, at most `max` octets with its end, NUL-ended in place without its end; valid until the next call.
- * `ms` is the limit for the whole line to arrive.  *len leaves out the line end.  */
+ * `max` must be less than isize; `ms` is the limit for the whole line to arrive.  *len leaves out the line end.  */
 enum io_result io_line(struct io *io, size_t max, unsigned ms, bool idle, char **line, size_t *len);
 
 /* Append output, written when the buffer is full or before a wait.  A failure sets io->dead.  */

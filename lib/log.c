@@ -43,33 +43,49 @@ static bool is_journal(const struct stat *st)
 	return s && sscanf(s, "%llu:%llu", &dev, &ino) == 2 && dev == st->st_dev && ino == st->st_ino;
 }
 
-void log_open(const char *program, enum log_level level, const char *id, const char *peer)
+/* Whether fd 2 is where the peer is: then a line there would be taken for a reply.  */
+static bool is_peer(const struct stat *err)
 {
-	struct stat client, err;
+	struct stat st;
+	for (int fd = 0; fd <= 1; fd++)
+		if (fstat(fd, &st) == 0 && (S_ISSOCK(st.st_mode) || S_ISFIFO(st.st_mode)) && same_file(&st, err)) return true;
+	return false;
+}
+
+static void to_syslog(const char *program, bool silence_stderr)
+{
+	log_state.to = TO_SYSLOG;
+	log_state.environment = "SMTP_LOG=syslog";
+	openlog(program, LOG_PID, LOG_MAIL);
+	if (!silence_stderr) return;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0) close(2);
+	else if (dup2(null, 2) == 2) close(null);
+}
+
+void log_open(const char *program, enum log_level level, const char *id, const char *peer, bool status_on_stderr)
+{
+	struct stat err = { 0 };
+	const char *wish = getenv("SMTP_LOG");
 	log_state.program = program;
 	log_state.level = level;
 	log_state.id = id;
 	log_state.peer = peer;
-	if (log_state.environment) return;      /* found out before, when the configuration was not known yet */
-	log_state.environment = "";
-	const char *wish = getenv("SMTP_LOG");
-	bool is_client = fstat(0, &client) == 0 && S_ISSOCK(client.st_mode) && fstat(2, &err) == 0 && same_file(&client, &err);
-	if (is_client || (wish && strcmp(wish, "syslog") == 0)) {
-		log_state.to = TO_SYSLOG;
-		log_state.environment = "SMTP_LOG=syslog";
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (null >= 0 && dup2(null, 2) == 2 && null != 2) close(null);
-		else if (null < 0) close(2);
-		openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);
-	} else if (getenv("JOURNAL_STREAM") && fstat(2, &err) == 0 && is_journal(&err)) {
+	if (wish && strcmp(wish, "stderr") == 0) return;
+	bool known = fstat(2, &err) == 0;
+	if (known && is_journal(&err)) {
 		static char stream[80];
 		snprintf(stream, sizeof stream, "JOURNAL_STREAM=%.60s", getenv("JOURNAL_STREAM"));
 		log_state.to = TO_JOURNAL;
 		log_state.environment = stream;
+	} else if ((wish && strcmp(wish, "syslog") == 0) || (known && !status_on_stderr && is_peer(&err))) {
+		to_syslog(program, !status_on_stderr);
+	} else if (status_on_stderr && !isatty(2)) {
+		to_syslog(program, false);
 	}
 }
 
-const char *log_environment(void) { return log_state.environment && *log_state.environment ? log_state.environment : NULL; }
+const char *log_environment(void) { return log_state.environment; }
 
 /* Send a finished text; `fields` for the journal are optional.  */
 static void put(enum log_level level, const char *text, const struct systemd_field *fields, size_t n)

@@ -14,17 +14,23 @@ const struct reply reply_table[REPLY_COUNT] = {
 #undef X
 };
 
+/* One line of a reply with CRLF into `line`, which holds REPLY_LINE octets and a NUL.  Returns its length; what does not fit is cut.  */
+static size_t format(char *line, const struct reply *r, char separator, const char *text, int n)
+{
+	int len = snprintf(line, REPLY_LINE - 1, "%03d%c%s%s%.*s", r->code, separator, r->status, *r->status ? " " : "", n, text);
+	if (len > REPLY_LINE - 2) len = REPLY_LINE - 2;
+	memcpy(line + len, "\r\n", 2);
+	return (size_t)len + 2;
+}
+
 void reply_put(struct io *io, const struct reply *r)
 {
 	const char *text = r->text;
 	for (;;) {
 		const char *lf = strchr(text, '\n');
 		int n = (int)(lf ? (size_t)(lf - text) : strlen(text));
-		char line[REPLY_LINE];
-		int len = snprintf(line, sizeof line - 2, "%03d%c%s%s%.*s", r->code, lf ? '-' : ' ', r->status, *r->status ? " " : "", n, text);
-		if (len > REPLY_LINE - 3) len = REPLY_LINE - 3;
-		memcpy(line + len, "\r\n", 2);
-		io_put(io, line, (size_t)len + 2);
+		char line[REPLY_LINE + 1];
+		io_put(io, line, format(line, r, lf ? '-' : ' ', text, n));
 		if (!lf) return;
 		text = lf + 1;
 	}
@@ -32,9 +38,8 @@ void reply_put(struct io *io, const struct reply *r)
 
 void reply_write(int fd, const struct reply *r)
 {
-	char line[REPLY_LINE];
-	int n = snprintf(line, sizeof line, "%03d %s %s\r\n", r->code, r->status, r->text);
-	if (write(fd, line, (size_t)n) < 0) return;     /* whoever does not listen need not know */
+	char line[REPLY_LINE + 1];
+	if (write(fd, line, format(line, r, ' ', r->text, REPLY_LINE)) < 0) return;     /* whoever does not listen need not know */
 }
 
 static bool digits(const char *s, size_t n)
@@ -51,6 +56,7 @@ static size_t status_length(const char *text, char class)
 	size_t subject = strspn(text + 2, "0123456789");
 	if (subject < 1 || subject > 3 || text[2 + subject] != '.') return 0;
 	size_t detail = strspn(text + 3 + subject, "0123456789"), n = 3 + subject + detail;
+	if ((text[2] == '0' && subject > 1) || (text[3 + subject] == '0' && detail > 1)) return 0;
 	if (detail < 1 || detail > 3 || (text[n] != ' ' && text[n] != '\0')) return 0;
 	return n;
 }
@@ -63,12 +69,10 @@ static void append(struct reply_text *r, const char *text, bool first)
 		memcpy(r->status, text, n);
 		r->status[n] = '\0';
 	}
-	text += n + (text[n] == ' ' ? 1 : 0);
+	text += n + (n > 0 && text[n] == ' ' ? 1 : 0);
 	size_t used = strlen(r->text), room = sizeof r->text - used;
 	if (room < 2) return;
 	snprintf(r->text + used, room, "%s%s", first ? "" : "\n", text);
-	for (char *c = r->text + used + (first ? 0 : 1); *c; c++)
-		if ((unsigned char)*c < ' ' || (unsigned char)*c >= 0x7f) *c = '?';
 }
 
 enum io_result reply_read(struct io *io, unsigned ms, struct reply_text *r)
@@ -80,7 +84,9 @@ enum io_result reply_read(struct io *io, unsigned ms, struct reply_text *r)
 		size_t n;
 		enum io_result got = io_line(io, 4096, ms, false, &s, &n);
 		if (got != IO_OK) return got;
-		if (n < 3 || !digits(s, 3) || s[0] < '2' || s[0] > '5' || (n > 3 && s[3] != ' ' && s[3] != '-')) return IO_BAD_EOL;
+		for (size_t i = 0; i < n; i++)
+			if ((unsigned char)s[i] < ' ' || (unsigned char)s[i] >= 0x7f) s[i] = '?';
+		if (n < 3 || !digits(s, 3) || s[1] > '5' || s[0] < '2' || s[0] > '5' || (n > 3 && s[3] != ' ' && s[3] != '-')) return IO_BAD_EOL;
 		if (lines == 0) memcpy(code, s, 3);
 		else if (memcmp(code, s, 3) != 0) return IO_BAD_EOL;
 		r->reply.code = (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');

@@ -90,7 +90,7 @@ void session_lost(struct session *s, enum io_result why)
 {
 	if (why == IO_TIMEOUT) session_close(s, REPLY(TIMEOUT), "timeout");
 	else if (why == IO_STOP) session_close(s, REPLY(STOPPING), "told to stop");
-	else if (!s->closing) s->ended = s->io.dead ? "client does not read" : "client has gone";
+	else if (!s->closing) s->ended = s->io.stuck ? "client does not read" : "client has gone";
 	s->closing = true;
 }
 

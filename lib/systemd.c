@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -81,7 +82,8 @@ bool systemd_journal(int priority, const char *text, const struct systemd_field 
 int systemd_connection(void)
 {
 	enum { FIRST = 3 };     /* SD_LISTEN_FDS_START */
-	if (!getenv("LISTEN_FDS")) return -1;
+	const char *count = getenv("LISTEN_FDS");
+	if (!count || strcmp(count, "0") == 0) return -1;
 	int n = passed_descriptors();
 	if (n == 0) return -1;
 	return n == 1 && connected_stream(FIRST) ? FIRST : -2;

@@ -304,7 +304,7 @@ END
 	[ "$(stored)" = 1 ]
 }
 
-@test "SES-02, SES-03: with a bad configuration the client hears one 421 and the end of file, whatever it says" {
+@test "SES-03: with a bad configuration the client hears one 421 and the end of file, whatever it says" {
 	lines "EHLO c" "${MESSAGE[@]}" QUIT >"$IN"
 	run -78 over_socket whole "$IN" -o max_size=nonsense
 	[[ "$output" =~ ^421\ 4\.3\.5\ [^$'\n']*$ ]]

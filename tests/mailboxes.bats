@@ -247,7 +247,19 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 }
 
 @test "LMTP with a bad configuration: 421, and a line in the log" {
-	run deliver -o nonsense=1 --lmtp </dev/null
+	status=0
+	deliver -o nonsense=1 --lmtp </dev/null >"$BATS_TEST_TMPDIR/out" 2>"$LOG" || status=$?
 	[ "$status" = 75 ]
-	[[ "$output" == *"unknown setting: nonsense"* && "$output" == *"421 4.3.5"* ]]
+	grep -q "unknown setting: nonsense" "$LOG"
+	[ "$(cat "$BATS_TEST_TMPDIR/out")" = $'421 4.3.5 Server is not configured properly, try again later\r' ]
+}
+
+@test "log lines never mix with the replies, nor with the status of the MDA form" {
+	# one pipe for both, as Exim has it
+	lines "LHLO c" "RCPT TO:<x>" FOO QUIT | deliver --lmtp 2>&1 | cat >"$BATS_TEST_TMPDIR/out"
+	[ "$(grep -vcE '^[2-5][0-9][0-9][ -]' "$BATS_TEST_TMPDIR/out")" = 0 ]
+	touch "$ROOT/example.test/alice/tmp"
+	run deliver -d alice@example.test </dev/null
+	[ "${#lines[@]}" = 1 ]
+	[[ "$output" == "4.2.0 "* ]]
 }

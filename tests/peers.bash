@@ -49,14 +49,16 @@ stop_all() {
 
 # serve NAME ADDRESS COMMAND...: the command for each connection to this address (a path, or 127.0.0.1, where PORT becomes its port).
 serve() {
-	local name=$1 address=$2 tries
+	local name=$1 address=$2 at=$2 tries
 	shift 2
 	installed systemd-socket-activate
 	for ((tries = 0; tries < 5; tries++)); do
 		if [[ $address != /* ]]; then
 			PORT=$(clean_env "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+			at=$address:$PORT
 		fi
-		start "$name" env -i "PATH=$PATH" LC_ALL=C TZ=UTC systemd-socket-activate --inetd --accept -l "$address${PORT:+:$PORT}" "$@"
+		start "$name" env -i "PATH=$PATH" LC_ALL=C TZ=UTC systemd-socket-activate --inetd --accept -l "$at" \
+			${ASAN_OPTIONS:+-E "ASAN_OPTIONS=$ASAN_OPTIONS"} "$@"
 		until_true listening_or_ended "$name" "${STARTED[-1]}"
 		ended "${STARTED[-1]}" || return 0
 	done
@@ -66,16 +68,18 @@ listening_or_ended() { grep -q '^Listening on' "$BATS_TEST_TMPDIR/$1.out" || end
 
 # A mail server wants to be root and several users besides.  uid_wrapper lets it believe that it is, and nss_wrapper that these users exist:
 # so it needs no right that the tests do not have, and can reach their directory.  What it starts for a delivery gets a clean environment.
-# This sets RUN, the beginning of a command line, and WRAP, the environment that has to survive within the server.
+# pretend TREE [NAME=VALUE...] sets RUN, the beginning of a command line, and WRAP, the environment that has to survive within the server.
 pretend() {
 	local tree=$1 lib
 	shift
 	lib=$(dirname "$PEERS"/wrap/usr/lib/*/libuid_wrapper.so)
-	WRAP=("LD_LIBRARY_PATH=$PEERS/$tree/usr/lib/$tree:$PEERS/$tree/usr/lib/${lib##*/}:$PEERS/$tree/usr/lib/dovecot/modules/old-stats"
+	tree=$PEERS/$tree/usr/lib/$tree:$PEERS/$tree/usr/lib/${lib##*/}:$PEERS/$tree/lib/${lib##*/}
+	WRAP=("LD_LIBRARY_PATH=$tree:$PEERS/dovecot/usr/lib/dovecot/modules/old-stats"
 		"LD_PRELOAD=$lib/libuid_wrapper.so:$lib/libnss_wrapper.so" "$@")
 	RUN=(env -i "PATH=$PATH" LC_ALL=C TZ=UTC "HOME=$BATS_TEST_TMPDIR" "${WRAP[@]}")
 }
 
+# pretend_root TREE: the server is root, and its users exist.
 pretend_root() {
 	local users=$BATS_TEST_TMPDIR/users uid=64001 gid=64001
 	# what the server gives to this user must be possible for us

@@ -4,7 +4,7 @@
 load helper
 load peers
 
-# A message with everything that a store could damage, in $MESSAGE with LF; bare lines of dots, "From ", 8 bits, a long line, no final newline if asked.
+# write_message END: a message with everything that a store could damage, in $MESSAGE with LF: dots, "From ", 8 bits, a long line, any END.
 write_message() {
 	MESSAGE=$BATS_TEST_TMPDIR/message
 	{

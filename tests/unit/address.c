@@ -363,6 +363,22 @@ static void test_label_limits(void)
 	check(!hello_valid(domain_of(256)), "hello of 256 is refused");
 }
 
+/* No address is longer than 45 characters; a literal of any length is refused without harm.  */
+static void test_literal_limits(void)
+{
+	unsigned taken = 0;
+	for (size_t n = 46; n < 300; n++) {
+		char in[600];
+		struct path p;
+		const char *rest;
+		snprintf(in, sizeof in, "<a@[IPv6:%s]>", run_of('0', n));
+		taken += parse(&p, in, &rest);
+		snprintf(in, sizeof in, "<a@[%s]>", run_of('1', n));
+		taken += parse(&p, in, &rest);
+	}
+	check_number(taken, 0, "PTH-09, PTH-10 literals that are too long");
+}
+
 /* A route is read whatever its length, or refused; the mailbox behind it is never cut.  */
 static void test_route_limits(void)
 {
@@ -567,6 +583,7 @@ int main(void)
 	test_path_limits();
 	test_escaped_limit();
 	test_label_limits();
+	test_literal_limits();
 	test_route_limits();
 	test_mailboxes();
 	test_names();

@@ -299,10 +299,11 @@ static void settle_in(struct deliver *d)
 {
 	const char *id = getenv("SMTP_ID");
 	d->supervised = id && strlen(id) < sizeof d->id && strspn(id, "0123456789abcdef") == strlen(id);
-	if (d->supervised) strcpy(d->id, id);
-	else peer_session_id(d->id);
-	peer_find(d->peer);
-	if (d->supervised) {    /* the handler's limits end sooner */
+	if (!d->supervised) {
+		peer_session_id(d->id);
+		peer_find(d->peer);
+	} else {                /* the handler's limits end sooner */
+		strcpy(d->id, id);
 		d->cf.session_timeout += 60000;
 		d->cf.command_timeout = d->cf.data_timeout = d->cf.session_timeout;
 	}

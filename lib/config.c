@@ -239,11 +239,13 @@ static bool read_overrides(struct config *cf)
 bool config_load(struct config *cf)
 {
 	for (size_t i = 0; i < SETTINGS; i++) set(cf, &settings[i], settings[i].value);
-	struct utsname u;
-	bool named = uname(&u) == 0 && domain_valid(u.nodename) && strlen(u.nodename) < sizeof cf->nodename;
-	strcpy(cf->nodename, named ? u.nodename : "localhost");
 	bool good = read_file(cf) && read_overrides(cf);
-	if (!*cf->hostname) cf->hostname = cf->nodename;
+	if (!*cf->hostname) {
+		struct utsname u;
+		bool named = uname(&u) == 0 && domain_valid(u.nodename) && strlen(u.nodename) < sizeof cf->nodename;
+		strcpy(cf->nodename, named ? u.nodename : "localhost");
+		cf->hostname = cf->nodename;
+	}
 	return good;
 }
 

@@ -112,12 +112,11 @@ static const struct backend backend = {
 	.commit = deliver_commit, .abandon = deliver_abandon, .verify = deliver_verify, .tell = deliver_tell,
 };
 
+/* Strict on a pipe too: it is another mail system that talks LMTP, and not a transcript.  */
 static struct io input(struct deliver *d)
 {
-	struct stat st;
-	bool is_socket = fstat(0, &st) == 0 && S_ISSOCK(st.st_mode);
 	return (struct io){ .in = 0, .out = 1, .ibuf = d->input, .isize = sizeof d->input, .obuf = d->output, .osize = sizeof d->output,
-		.strict = d->cf.strict || is_socket, .end = clock_deadline((unsigned)d->cf.session_timeout) };
+		.strict = true, .end = clock_deadline((unsigned)d->cf.session_timeout) };
 }
 
 static int lmtp(struct deliver *d)

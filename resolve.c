@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -124,7 +125,7 @@ const struct reply *resolve(const struct resolver *r, const struct path *rcpt, i
 	*box = open_mailbox(r, domain, local);
 	if (*box >= 0) return NULL;
 	if (!is_absent(errno)) return trouble(rcpt->text, errno);
-	int known = *domain ? domain_exists(r, domain) : 1;
+	int known = *domain && !(postmaster && strcasecmp(domain, r->cf->hostname) == 0) ? domain_exists(r, domain) : 1;
 	if (known < 0) return trouble(rcpt->text, errno);
 	if (!known) return REPLY(NOT_LOCAL);
 	if (!postmaster) return REPLY(NO_MAILBOX);

@@ -66,6 +66,7 @@ const struct reply *verb_mail(struct session *s, char *arg)
 {
 	char *rest = path_after(arg, "FROM:", &s->tx.from);
 	const struct reply *r = rest ? take_params(s, rest) : REPLY(BAD_SENDER);
+	if (!r && *s->tx.from.text && !*s->tx.from.domain) r = REPLY(BAD_SENDER);       /* <postmaster> is for RCPT alone */
 	if (!r && s->tx.from.utf8 && !s->tx.smtputf8) r = REPLY(UTF8_ADDRESS);
 	if (r) {
 		reset_transaction(s);

@@ -31,6 +31,15 @@ static const struct reply *answer(struct hop *h, struct reply_text *r)
 	return &r->reply;
 }
 
+/* The reply just read, in a place where it stays.  */
+static const struct reply *keep(struct hop *h)
+{
+	h->kept = h->reply;
+	h->kept.reply.status = h->kept.status;
+	h->kept.reply.text = h->kept.text;
+	return &h->kept.reply;
+}
+
 static bool good(const struct reply *r) { return r->code / 100 == 2; }
 
 static bool keyword(const char *line, const char *word)
@@ -122,8 +131,8 @@ const struct reply *hop_begin(struct hop *h)
 static void chunk_answers(struct hop *h, unsigned most)
 {
 	for (; h->chunks_due > most; h->chunks_due--) {
-		const struct reply *r = answer(h, &h->mail_reply);      /* MAIL's reply is history by now, its room is free */
-		if (!good(r) && !h->failure) h->failure = r->code / 100 == 3 ? broken(h) : r;
+		const struct reply *r = answer(h, &h->reply);
+		if (!good(r) && !h->failure) h->failure = r->code / 100 == 3 ? broken(h) : keep(h);
 	}
 }
 
@@ -189,14 +198,8 @@ const struct reply *hop_commit(struct hop *h)
 	const struct reply *bad = NULL;
 	for (unsigned i = 0; i < answers && h->open; i++) {
 		const struct reply *r = answer(h, &h->reply);
-		if (good(r)) {
-			taken++;
-		} else if (!bad) {
-			h->mail_reply = h->reply;       /* the room is free, and h->reply will be written again */
-			h->mail_reply.reply.status = h->mail_reply.status;
-			h->mail_reply.reply.text = h->mail_reply.text;
-			bad = r == &h->reply.reply ? &h->mail_reply.reply : r;
-		}
+		if (good(r)) taken++;
+		else if (!bad) bad = h->failure ? h->failure : keep(h);
 	}
 	if (h->failure) return h->failure;
 	h->began = h->in_data = false;

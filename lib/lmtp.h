@@ -25,6 +25,7 @@ struct hop {
 	unsigned chunks_due;    /* BDATs not answered yet */
 	const struct reply *failure;    /* first failure of the transaction; then all else is for nothing */
 	struct reply_text mail_reply, reply;
+	struct reply_text kept; /* a refusal of chunks or message, which later answers must not overwrite */
 	char in[HOP_INPUT], out[HOP_OUTPUT];
 	char chunk[HOP_CHUNK_HEAD + HOP_CHUNK];         /* octets of the message, behind room for the BDAT line */
 	size_t chunk_len;

@@ -39,7 +39,7 @@ static const struct reply *begin(struct session *s, bool dots)
 static const struct reply *fault(const struct session *s)
 {
 	if (s->tx.data.bad) return REPLY(BAD_NEWLINE);
-	if (s->tx.hops >= TRACE_HOPS) return REPLY(LOOP);
+	if (s->tx.hops + (s->backend->lmtp ? 0 : 1) > TRACE_HOPS) return REPLY(LOOP);   /* in LMTP, ours is among them by now */
 	return s->tx.too_big ? REPLY(TOO_BIG) : NULL;
 }
 
@@ -112,17 +112,24 @@ static bool chunk_parse(char *arg, unsigned long long *n, bool *last)
 	return number_parse(arg, n) && (*last || !*word);
 }
 
+/* A chunk that is not taken ends the transaction: what is taken later must not make a message with a hole in it.  */
+static const struct reply *refuse_chunk(struct session *s, const struct reply *r)
+{
+	reset_transaction(s);
+	return r;
+}
+
 const struct reply *verb_bdat(struct session *s, char *arg)
 {
 	unsigned long long n;
 	bool last;
-	if (!chunk_parse(arg, &n, &last)) return REPLY(BAD_CHUNK);
+	if (!chunk_parse(arg, &n, &last)) return refuse_chunk(s, REPLY(BAD_CHUNK));
 	if (n == ~0ULL) {
 		session_close(s, REPLY(TOO_BIG), "a chunk without end");
 		return NULL;
 	}
 	enum state state = session_state(s);
-	if (!(state & (ST_RCPT | ST_CHUNKS))) return read_chunk(s, n, false) ? wrong_order(state, false) : NULL;
+	if (!(state & (ST_RCPT | ST_CHUNKS))) return read_chunk(s, n, false) ? refuse_chunk(s, wrong_order(state, false)) : NULL;
 	const struct reply *wrong = s->tx.begun ? NULL : begin(s, false);
 	s->tx.chunks = true;
 	if (n > s->size_max || s->tx.data.size > s->size_max - n) s->tx.too_big = true; /* known before its first octet */

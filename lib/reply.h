@@ -20,7 +20,7 @@ struct reply {
 	X(CHUNK_OK, 250, "2.0.0", "Chunk ok") \
 	X(BYE, 221, "2.0.0", "Bye") \
 	X(GO_AHEAD, 354, "", "End data with <CRLF>.<CRLF>") \
-	X(CANNOT_VRFY, 252, "2.1.5", "Send some mail and see") \
+	X(CANNOT_VRFY, 252, "2.0.0", "Send some mail and see") \
 	X(TIMEOUT, 421, "4.4.2", "Timeout") \
 	X(STOPPING, 421, "4.3.2", "Shutting down, try again soon") \
 	X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors") \

@@ -157,6 +157,7 @@ static const struct reply *verify(struct session *s, char *arg, bool list)
 	for (const char *c = arg; *c; c++)
 		if ((unsigned char)*c >= 0x80 && !utf8) return REPLY(UTF8_ADDRESS);
 	settle(s);
+	if (s->tx.chunks) return REPLY(CANNOT_VRFY);    /* the line to the next hop belongs to the message */
 	return s->backend->verify(s, arg, list);
 }
 
@@ -224,9 +225,9 @@ static const struct reply *verb_help(struct session *s, char *arg)
 /* Answer one command line.  */
 static const struct reply *command(struct session *s, char *line, size_t len)
 {
+	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t')) line[--len] = '\0';  /* RFC 5321 4.1.1: tolerate trailing blanks */
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f) return REPLY(CONTROL_IN_LINE);
-	while (len > 0 && line[len - 1] == ' ') line[--len] = '\0';     /* RFC 5321 4.1.1: tolerate trailing blanks */
 	size_t n = strcspn(line, " ");
 	const struct verb *v = find_verb(s, line, n);
 	char *arg = line + n + strspn(line + n, " ");

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <time.h>
 
-enum { TRACE_HOPS = 100, TRACE_DATE = 48, TRACE_RECEIVED = 2048 };
+enum { TRACE_HOPS = 100 /* most Received lines, ours among them */, TRACE_DATE = 48, TRACE_RECEIVED = 2048 };
 
 /* RFC 5322 3.3, in UTC.  (gmtime would open the time zone file, which the speaker may not.)  Writes at most TRACE_DATE octets.  */
 void trace_date(char *out, time_t t);

@@ -275,9 +275,9 @@ END
 	clean_env ASAN_OPTIONS=detect_leaks=0 strace -f -s 4000 -e trace=read,write -o "$BATS_TEST_TMPDIR/trace" \
 		"$PYTHON" "$TESTS/replay.py" whole "$IN" "$HANDLER" "${SETTINGS[@]}" -o sandbox=no >"$OUT" 2>>"$LOG"
 	pid=$(awk '/ read\(0, "EHLO/ { print $1 }' "$BATS_TEST_TMPDIR/trace")
-	[ "$(grep -c "^$pid read(0, \"" "$BATS_TEST_TMPDIR/trace")" = 1 ]
-	[ "$(grep -c "^$pid write(1, \"" "$BATS_TEST_TMPDIR/trace")" = 2 ]          # the greeting, and all the rest
-	grep -qE "^$pid write\(1, \"250-mx.*250 2.1.0 .*550 5.1.1 .*250 2.1.5 .*250 2.1.5 .*354 .*stored.*221 2.0.0" "$BATS_TEST_TMPDIR/trace"
+	[ "$(grep -cE "^$pid +read\\(0, \"" "$BATS_TEST_TMPDIR/trace")" = 1 ]
+	[ "$(grep -cE "^$pid +write\\(1, \"" "$BATS_TEST_TMPDIR/trace")" = 2 ]          # the greeting, and all the rest
+	grep -qE "^$pid +write\(1, \"250-mx.*250 2.1.0 .*550 5.1.1 .*250 2.1.5 .*250 2.1.5 .*354 .*stored.*221 2.0.0" "$BATS_TEST_TMPDIR/trace"
 }
 
 @test "DAT-07: the processes are killed when the 250 is out: the message is there" {

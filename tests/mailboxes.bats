@@ -155,6 +155,8 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 	mda -o postmaster=bob@example.test -d postmaster@example.test
 	mda -o postmaster=bob@example.test -d postmaster
 	[ "$(count "$ROOT/example.test/bob")" = 2 ]
+	mda -o postmaster=bob@example.test -d postmaster@mx.example.test
+	[ "$(count "$ROOT/example.test/bob")" = 3 ]
 	run mda -o postmaster=bob@example.test -d postmaster@foreign.example
 	[ "$status" = 67 ]
 }

@@ -19,7 +19,7 @@ B ?= build$(if $(SAN),/san)
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 HARD = -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fPIE
 SANFLAGS = $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DSANDBOX='"no"')
-DEFS = -std=c17 -D_GNU_SOURCE -Ilib -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
+DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
 SYSTEMD = $(shell pkg-config --exists libsystemd 2>/dev/null && echo -DHAVE_SYSTEMD)
 , := ,
 COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -c
@@ -28,7 +28,7 @@ LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 PROGRAMS = smtp-handler maildir-deliver
 LIB = address clock config data envelope keeper line lmtp log nexthop peer receive reply sandbox session systemd trace
 HANDLER = smtp-handler
-DELIVER = deliver delivery maildir resolve
+DELIVER = deliver delivery maildir owner resolve
 
 all: $(PROGRAMS:%=$B/%) $(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),static))
 static: $(PROGRAMS:%=$B/static/%)
@@ -39,7 +39,13 @@ $B/maildir-deliver: $(DELIVER:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -ldl
 $B/libsmtp.a: $(LIB:%=$B/obj/lib/%.o)
 	rm -f $@; $(AR) rcs $@ $^
-$B/obj/%.o: %.c Makefile
+# What was built with other settings (another PREFIX, other flags) is built anew.
+$B/flags: force
+	@mkdir -p $(@D)
+	@echo '$(CC) $(COMPILE) $(SYSTEMD) $(LINK) $(SBINDIR) $(MUSL_CC)' | cmp -s - $@ || echo '$(CC) $(COMPILE) $(SYSTEMD) $(LINK) $(SBINDIR) $(MUSL_CC)' >$@
+force:
+
+$B/obj/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	$(CC) $(COMPILE) $(SYSTEMD) -o $@ $<
 
@@ -48,7 +54,7 @@ $B/static/smtp-handler: $(HANDLER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib
 	$(MUSL_CC) -static -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) -o $@ $^
 $B/static/maildir-deliver: $(DELIVER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) -static -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) -o $@ $^
-$B/static/obj/%.o: %.c Makefile
+$B/static/obj/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	$(MUSL_CC) $(filter-out -fPIE,$(COMPILE)) -idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -print-multiarch) -o $@ $<
 
@@ -56,7 +62,7 @@ $B/static/obj/%.o: %.c Makefile
 -include $(wildcard $B/obj/*.d $B/obj/lib/*.d $B/static/obj/*.d $B/static/obj/lib/*.d)
 clean:
 	rm -rf build
-.PHONY: all static clean
+.PHONY: all static clean force
 
 # --- tests ---
 UNIT_TESTS = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
@@ -68,12 +74,12 @@ check: all $(UNIT_TESTS) $(if $(SAN),,$B/hook/smtp-handler)
 	$(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),BUILD=$B/static $(BATS) $(TESTS)))
 TESTS = tests
 
-$B/unit/%: tests/unit/%.c tests/unit/check.h $B/libsmtp.a
+$B/unit/%: tests/unit/%.c tests/unit/check.h $B/flags $B/libsmtp.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $B/libsmtp.a $(LINK) -ldl
 
 # A handler whose speaker can be told to break out: tests/sandbox.bats shows that it cannot.
-$B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/libsmtp.a
+$B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -c,$(COMPILE)) -DSPEAKER_HOOK -o $@ tests/speaker-hook.c $(HANDLER:%=%.c) $B/libsmtp.a $(LINK) -ldl
 
@@ -100,7 +106,7 @@ MAN8 = man/smtp-handler.8 man/maildir-deliver.8
 MAN5 = man/smtp-handler.conf.5
 UNIT_FILES = smtp.socket smtp@.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
 units: $(UNIT_FILES:%=$B/units/%)
-$B/units/%: units/%.in Makefile
+$B/units/%: units/%.in $B/flags
 	@mkdir -p $(@D)
 	sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' $< >$@
 $B/units/%.socket: units/%.socket

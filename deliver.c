@@ -3,7 +3,6 @@
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "config.h"
 #include "delivery.h"
 #include "log.h"
+#include "owner.h"
 #include "peer.h"
 #include "resolve.h"
 #include "sandbox.h"
@@ -28,6 +28,7 @@ static struct deliver {
 	struct session session;
 	struct resolver resolver;
 	struct delivery delivery;
+	uint64_t started;       /* milliseconds: the dialogue, then each message */
 	bool supervised;        /* smtp-handler started us: it keeps the time limits, and logs what became of a message */
 	char peer[PEER_SIZE], id[ID_SIZE];
 	char input[INPUT], output[OUTPUT];
@@ -47,6 +48,7 @@ static const struct reply *deliver_rcpt(struct session *s, const struct path *rc
 static const struct reply *deliver_begin(struct session *s)
 {
 	struct deliver *d = s->ctx;
+	d->started = millis();
 	delivery_begin(&d->delivery, s->tx.from.text);
 	return NULL;
 }
@@ -104,7 +106,9 @@ static const struct reply *deliver_verify(struct session *s, const char *what, b
 static void deliver_tell(struct session *s, const struct event *e)
 {
 	struct deliver *d = s->ctx;
-	if (!d->supervised) log_event(e);
+	struct event timed = *e;
+	timed.millis = millis() - d->started;
+	if (!d->supervised) log_event(&timed);
 }
 
 static const struct backend backend = {
@@ -128,8 +132,9 @@ static int lmtp(struct deliver *d)
 	s->peer = d->peer;
 	s->id = d->id;
 	s->size_max = d->cf.max_size + TRACE_ROOM;      /* a message of the greatest size, and the trace header before it */
-	s->rcpt_max = (unsigned)d->cf.max_recipients;
+	s->rcpt_max = (unsigned)(d->cf.max_recipients < d->delivery.most ? d->cf.max_recipients : d->delivery.most);
 	s->io = input(d);
+	d->started = millis();
 	session_run(s);
 	return EX_OK;
 }
@@ -167,15 +172,19 @@ static void mda_take(void *ctx, const char *p, size_t n)
 	delivery_write(&m->d->delivery, p, n);
 }
 
-/* An mbox separator that some callers put in front is not part of the message.  */
-static void skip_from_line(struct io *io, uint32_t deadline)
+/* An mbox separator that some callers put in front is not part of the message; "From :" is a header field, of the obsolete form.  */
+static enum io_result skip_from_line(struct io *io, uint32_t deadline)
 {
 	static const char from[] = "From ";
-	while (io->tail < sizeof from - 1 && io_fill(io, deadline, true) == IO_OK) continue;
-	if (io->tail < sizeof from - 1 || memcmp(io->ibuf, from, sizeof from - 1) != 0) return;
-	char *lf;
-	while (!(lf = memchr(io->ibuf, '\n', io->tail)) && io->tail < io->isize && io_fill(io, deadline, true) == IO_OK) continue;
-	if (lf) io->head = (size_t)(lf + 1 - io->ibuf);
+	enum io_result got = IO_OK;
+	char *lf = NULL;
+	while (got == IO_OK && io->tail < sizeof from - 1) got = io_fill(io, deadline, true);
+	if (io->tail < sizeof from - 1 || memcmp(io->ibuf, from, sizeof from - 1) != 0) return got;
+	while (!(lf = memchr(io->ibuf, '\n', io->tail)) && got == IO_OK && io->tail < io->isize) got = io_fill(io, deadline, true);
+	size_t blanks = sizeof from - 1;
+	while (lf && (io->ibuf[blanks] == ' ' || io->ibuf[blanks] == '\t')) blanks++;
+	if (lf && io->ibuf[blanks] != ':') io->head = (size_t)(lf + 1 - io->ibuf);
+	return got;
 }
 
 static const struct reply *mda_message(struct deliver *d, const char *sender)
@@ -184,14 +193,15 @@ static const struct reply *mda_message(struct deliver *d, const char *sender)
 	struct mda m = { .d = d, .header = { .line = mda_header, .ctx = &m } };
 	struct data data = { .newline = NL_LOCAL, .lf = true, .sink = mda_take, .ctx = &m };
 	uint32_t deadline = clock_deadline((unsigned)d->cf.session_timeout);
-	enum io_result got = IO_OK;
+	enum io_result got;
 	bool end;
 	m.data = &data;
 	delivery_begin(&d->delivery, sender);
-	skip_from_line(&io, deadline);
-	while (got == IO_OK) {
+	got = skip_from_line(&io, deadline);
+	for (;;) {
 		data_feed(&data, io.ibuf + io.head, io.tail - io.head, &end);
 		io.head = io.tail;
+		if (got != IO_OK) break;
 		got = io_fill(&io, deadline, true);
 	}
 	if (got != IO_END || io.failed) return REPLY(LOCAL_ERROR);      /* told to stop, too slow, or not readable */
@@ -225,7 +235,7 @@ static int make(struct deliver *d, const char *address)
 	}
 	int e = d->resolver.root < 0 ? ENOENT : resolver_make(&d->resolver, &p);
 	if (e) fprintf(stderr, "maildir-deliver: cannot make %s: %s\n", address, strerror(e));
-	return e ? EX_TEMPFAIL : EX_OK;
+	return e == 0 ? EX_OK : e == EINVAL ? EX_USAGE : EX_TEMPFAIL;
 }
 
 /* --- start --- */
@@ -277,7 +287,7 @@ static int options(struct options *o, struct config *cf, int argc, char **argv)
 	return -1;
 }
 
-/* -f: an address with or without brackets; Postfix says MAILER-DAEMON for none.  NULL if it could break out of its header.  */
+/* -f: an address with or without brackets; Postfix says MAILER-DAEMON for none.  NULL if it would break its header.  */
 static const char *clean_sender(char *out, size_t size, const char *s)
 {
 	size_t n = strlen(s);
@@ -285,9 +295,9 @@ static const char *clean_sender(char *out, size_t size, const char *s)
 		s++;
 		n -= 2;
 	}
-	if (n >= size || !utf8_valid(s)) return NULL;
+	if (n >= size) return NULL;
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f || s[i] == '<' || s[i] == '>') return NULL;
+		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f) return NULL;
 	snprintf(out, size, "%.*s", (int)n, s);
 	if (strcmp(out, "MAILER-DAEMON") == 0) *out = '\0';
 	return out;
@@ -308,7 +318,7 @@ static void settle_in(struct deliver *d)
 	}
 	clock_signals();
 	clock_start((unsigned)(d->cf.command_timeout < d->cf.data_timeout ? d->cf.command_timeout : d->cf.data_timeout));
-	if (geteuid() == 0) setgroups(0, NULL);
+	owner_only();
 	umask(077);
 }
 
@@ -322,17 +332,17 @@ int main(int argc, char **argv)
 	bool configured = config_load(&d->cf);
 	if (o.show && configured) return config_show(&d->cf), EX_OK;
 	settle_in(d);
-	log_open("maildir-deliver", (enum log_level)d->cf.log_level, d->id, d->peer, !o.lmtp);
+	log_open("maildir-deliver", (enum log_level)d->cf.log_level, d->id, d->peer, o.lmtp ? LOG_LINES : LOG_STATUS);
 	if (!configured) {
+		if (o.show || o.make) return fprintf(stderr, "maildir-deliver: %s\n", d->cf.error), EX_CONFIG;
 		log_line(LEVEL_ERROR, "%s", d->cf.error);
-		if (o.show) return EX_CONFIG;
 		if (o.lmtp) reply_write(1, REPLY(BAD_CONFIG));
 		else fputs("4.3.5 bad configuration\n", stderr);
 		return EX_TEMPFAIL;
 	}
 	const char *from = clean_sender(sender, sizeof sender, o.sender);
-	if (!from) return wrong_usage();
-	bool opened = resolver_open(&d->resolver, &d->cf);
+	if (!from) return mda_exit(REPLY(BAD_SENDER_ARGUMENT));
+	bool opened = resolver_open(&d->resolver, &d->cf, !o.make);
 	if (o.make) return make(d, o.make);
 	if (opened && d->cf.sandbox) sandbox_beneath(d->resolver.root);
 	delivery_init(&d->delivery, d->cf.hostname);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "owner.h"
 
 struct copy {
 	struct maildir box;
@@ -35,7 +36,6 @@ void delivery_init(struct delivery *d, const char *host)
 		getrlimit(RLIMIT_NOFILE, &limit);
 	}
 	d->host = host;
-	d->as_owner = geteuid() == 0;
 	d->most = (size_t)(limit.rlim_cur - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
 }
 
@@ -75,7 +75,7 @@ static bool append_mark(struct copy *c, const char *rcpt)
 const struct reply *delivery_add(struct delivery *d, int box, const char *rcpt)
 {
 	struct copy c = { .file.fd = -1 };
-	int e = maildir_open(&c.box, box, d->as_owner);
+	int e = maildir_open(&c.box, box);
 	if (e) {
 		char text[600];
 		log_line(LEVEL_ERROR, "%s: cannot open mailbox: %s", log_escape(text, sizeof text, rcpt), strerror(e));
@@ -107,12 +107,13 @@ void delivery_begin(struct delivery *d, const char *sender)
 {
 	snprintf(d->sender, sizeof d->sender, "%s", sender);
 	d->error = 0;
-	d->spilled = d->looped = false;
+	d->spilled = d->looped = d->apart = false;
 	d->size = d->lines = d->written = 0;
 	d->body_len = 0;
 	d->marks = 0;
 	for (size_t i = 0; i < d->count; i++) {
 		struct copy *c = &d->copies[i];
+		d->apart |= c->box.uid != d->copies[0].box.uid;
 		size_t n = strlen(sender) + sizeof "Return-Path: <>\n" - 1;
 		char *head = malloc(n + c->head_len + 1);
 		if (!head) {
@@ -158,13 +159,15 @@ static void write_copy(struct delivery *d, struct copy *c)
 		fail(d, c, "cannot create a file in tmp", e);
 		return;
 	}
-	e = write_all(c->file.fd, new ? v : v + 1, new ? 2 : 1);
+	e = owner_enter(c->box.uid, c->box.gid);
+	if (!e) e = write_all(c->file.fd, new ? v : v + 1, new ? 2 : 1);
+	owner_leave(0);
 	if (e) fail(d, c, "cannot write", e);
 }
 
 static void spill(struct delivery *d)
 {
-	if (!d->error) write_copy(d, &d->copies[0]);
+	for (size_t i = 0; i < (d->apart ? d->count : 1) && !d->error; i++) write_copy(d, &d->copies[i]);
 	d->spilled = true;
 	d->written += d->body_len;
 	d->body_len = 0;
@@ -221,10 +224,7 @@ static int copy_body(struct delivery *d, const struct copy *first, const struct 
 	while (left > 0) {
 		ssize_t n = copy_file_range(first->file.fd, &at, to->file.fd, NULL, left < 1U << 30 ? (size_t)left : 1U << 30, 0);
 		if (n < 0 && errno == EINTR) continue;
-		if (n == 0) return EIO;
-		if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
-			return copy_by_hand(first->file.fd, at, to->file.fd, left, d->body, sizeof d->body);
-		if (n < 0) return errno;
+		if (n <= 0) return copy_by_hand(first->file.fd, at, to->file.fd, left, d->body, sizeof d->body);        /* it finds the true error */
 		left -= (uint64_t)n;
 	}
 	return 0;
@@ -234,11 +234,13 @@ static void stage(struct delivery *d)
 {
 	struct copy *first = &d->copies[0];
 	if (d->spilled && d->body_len > 0) spill(d);
-	for (size_t i = d->spilled ? 1 : 0; i < d->count && !d->error; i++) {
+	for (size_t i = d->spilled ? 1 : 0; i < d->count && !d->error && !(d->spilled && d->apart); i++) {
 		struct copy *c = &d->copies[i];
 		write_copy(d, c);
 		if (d->error || !d->spilled) continue;
-		int e = copy_body(d, first, c);
+		int e = owner_enter(c->box.uid, c->box.gid);
+		if (!e) e = copy_body(d, first, c);
+		owner_leave(0);
 		if (e) fail(d, c, "cannot copy", e);
 	}
 	if (d->count > 1) /* all disks at work before the first wait: 2.7 times faster than one fsync after the other */

@@ -15,13 +15,13 @@ struct copy;
 
 struct delivery {
 	const char *host;       /* our name, in file names */
-	bool as_owner;          /* see maildir_open */
 	size_t most;            /* copies that the descriptor limit allows */
 	/* the transaction */
 	struct copy *copies;    /* one for each mailbox */
 	size_t count, room;
 	char sender[256];
 	bool spilled;           /* the body did not fit into memory: it is in the first copy's file, the end of it still here */
+	bool apart;             /* the mailboxes have several owners: a copy must not come out of another's file */
 	bool looped;            /* the message says that it has been here */
 	unsigned marks;         /* Delivered-To lines looked at */
 	int error;              /* errno of the first failure */

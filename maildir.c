@@ -9,35 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "owner.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
 #endif
 
 enum { STALE_SECONDS = 36 * 3600 };
-
-/* Act as the owner of the mailbox from here on, as far as files go.  */
-static int become(const struct maildir *m)
-{
-	if (!m->as_owner) return 0;
-	setfsgid(m->gid);
-	setfsuid(m->uid);
-	return setfsuid((uid_t)-1) == (int)m->uid && setfsgid((gid_t)-1) == (int)m->gid ? 0 : EPERM;
-}
-
-/* Back again.  Passes its argument on.  */
-static int unbecome(const struct maildir *m, int result)
-{
-	if (m->as_owner) {
-		setfsuid(0);
-		setfsgid(0);
-	}
-	return result;
-}
 
 static int subdirectory(int box, const char *name, bool *made)
 {
@@ -51,20 +33,20 @@ static int subdirectory(int box, const char *name, bool *made)
 static int open_subdirectories(struct maildir *m, int box)
 {
 	bool made = false;
-	int e = become(m);
+	int e = owner_enter(m->uid, m->gid);
 	if (e) return e;
 	m->tmp = subdirectory(box, "tmp", &made);
 	if (m->tmp < 0) return errno;
 	m->new = subdirectory(box, "new", &made);
 	if (m->new < 0) return errno;
-	if (!made) return 0;
-	int cur = subdirectory(box, "cur", &made);      /* only readers need it */
-	if (cur < 0 || fsync(box) != 0) e = errno;
-	if (cur >= 0) close(cur);
-	return e;
+	if (faccessat(box, "cur", F_OK, 0) != 0) {      /* only readers need it */
+		if (mkdirat(box, "cur", 0700) != 0 && errno != EEXIST) return errno;
+		made = true;
+	}
+	return made && fsync(box) != 0 ? errno : 0;
 }
 
-int maildir_open(struct maildir *m, int box, bool as_owner)
+int maildir_open(struct maildir *m, int box)
 {
 	struct stat st;
 	*m = (struct maildir){ .tmp = -1, .new = -1 };
@@ -74,8 +56,7 @@ int maildir_open(struct maildir *m, int box, bool as_owner)
 		m->ino = st.st_ino;
 		m->uid = st.st_uid;
 		m->gid = st.st_gid;
-		m->as_owner = as_owner && st.st_uid != 0;
-		e = unbecome(m, open_subdirectories(m, box));
+		e = owner_leave(open_subdirectories(m, box));
 	}
 	close(box);
 	if (e) maildir_close(m);
@@ -108,8 +89,8 @@ static void make_name(char *name, const char *host)
 int maildir_create(const struct maildir *m, struct maildir_file *f, const char *host)
 {
 	enum { TRIES = 10 };
-	int e = become(m);
-	if (e) return unbecome(m, e);
+	int e = owner_enter(m->uid, m->gid);
+	if (e) return owner_leave(e);
 	f->fd = -1;
 	for (int i = 0; i < TRIES && f->fd < 0; i++) {
 		make_name(f->name, host);
@@ -118,7 +99,7 @@ int maildir_create(const struct maildir *m, struct maildir_file *f, const char *
 		if (e && e != EEXIST) break;
 	}
 	if (!e) f->where = MAILDIR_IN_TMP;
-	return unbecome(m, e);
+	return owner_leave(e);
 }
 
 int maildir_settle(struct maildir_file *f)
@@ -129,11 +110,11 @@ int maildir_settle(struct maildir_file *f)
 	return e;
 }
 
-/* Rename without replacing; where a file system cannot do that, by a link.  */
+/* Rename without replacing; where a file system or a container does not let us, by a link, which tells the true error.  */
 static int move(const struct maildir *m, struct maildir_file *f)
 {
 	if (syscall(SYS_renameat2, m->tmp, f->name, m->new, f->published, RENAME_NOREPLACE) == 0) return 0;
-	if (errno != EINVAL && errno != ENOSYS) return errno;
+	if (errno == EEXIST) return errno;
 	if (linkat(m->tmp, f->name, m->new, f->published, 0) != 0) return errno;
 	unlinkat(m->tmp, f->name, 0);
 	return 0;
@@ -141,11 +122,11 @@ static int move(const struct maildir *m, struct maildir_file *f)
 
 int maildir_publish(const struct maildir *m, struct maildir_file *f, uint64_t size, uint64_t vsize)
 {
-	int e = become(m);
+	int e = owner_enter(m->uid, m->gid);
 	snprintf(f->published, sizeof f->published, "%s,S=%llu,W=%llu", f->name, (unsigned long long)size, (unsigned long long)vsize);
 	if (!e) e = move(m, f);
 	if (!e) f->where = MAILDIR_IN_NEW;
-	return unbecome(m, e);
+	return owner_leave(e);
 }
 
 int maildir_sync(const struct maildir *m) { return fsync(m->new) == 0 ? 0 : errno; }
@@ -154,11 +135,11 @@ void maildir_retract(const struct maildir *m, struct maildir_file *f)
 {
 	if (f->fd >= 0) close(f->fd);
 	f->fd = -1;
-	if (f->where != MAILDIR_NONE && become(m) == 0) {
+	if (f->where != MAILDIR_NONE && owner_enter(m->uid, m->gid) == 0) {
 		if (f->where == MAILDIR_IN_TMP) unlinkat(m->tmp, f->name, 0);
 		else unlinkat(m->new, f->published, 0);
 	}
-	unbecome(m, 0);
+	owner_leave(0);
 	f->where = MAILDIR_NONE;
 }
 
@@ -178,20 +159,20 @@ struct dirent64_raw { uint64_t ino; int64_t off; uint16_t len; uint8_t type; cha
 
 void maildir_sweep(const struct maildir *m, time_t now)
 {
-	/* one read of the directory, for a junk heap must not slow each delivery down; opened for this, so it starts at the top */
 	_Alignas(struct dirent64_raw) char buf[2048];
-	if (become(m) != 0) {
-		unbecome(m, 0);
-		return;
+	enum { BLOCKS = 16, ALMOST_FULL = sizeof buf - 300 };   /* a junk heap must not slow each delivery down */
+	long n = ALMOST_FULL + 1;
+	if (owner_enter(m->uid, m->gid) != 0) n = 0;
+	for (int block = 0; block < BLOCKS && n > ALMOST_FULL; block++) {
+		n = syscall(SYS_getdents64, m->tmp, buf, sizeof buf);
+		for (long at = 0; at < n;) {
+			const struct dirent64_raw *d = (const void *)(buf + at);
+			struct stat st;
+			long long when;
+			if (is_ours(d->name, &when) && when < now - STALE_SECONDS && fstatat(m->tmp, d->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			    S_ISREG(st.st_mode) && st.st_mtime < now - STALE_SECONDS) unlinkat(m->tmp, d->name, 0);
+			at += d->len;
+		}
 	}
-	long n = syscall(SYS_getdents64, m->tmp, buf, sizeof buf);
-	for (long at = 0; at < n;) {
-		const struct dirent64_raw *d = (const void *)(buf + at);
-		struct stat st;
-		long long when;
-		if (is_ours(d->name, &when) && when < now - STALE_SECONDS && fstatat(m->tmp, d->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_mtime < now - STALE_SECONDS) unlinkat(m->tmp, d->name, 0);
-		at += d->len;
-	}
-	unbecome(m, 0);
+	owner_leave(0);
 }

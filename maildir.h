@@ -13,8 +13,7 @@ struct maildir {
 	int tmp, new;           /* directories */
 	dev_t dev;              /* with ino: which directory this is, whatever it was called */
 	ino_t ino;
-	bool as_owner;          /* we are root: write as the owner of the directory */
-	uid_t uid;
+	uid_t uid;              /* whose it is: as root we write as he (owner.h) */
 	gid_t gid;
 };
 
@@ -28,7 +27,7 @@ struct maildir_file {
 
 /* Open the Maildir in the directory `box`, whose descriptor is taken over and closed.  tmp, new and cur are made if missing; links in
  * their place are refused.  */
-int maildir_open(struct maildir *m, int box, bool as_owner);
+int maildir_open(struct maildir *m, int box);
 void maildir_close(struct maildir *m);
 
 /* A new file in tmp/, open for reading and writing.  `host` is our name; it is made fit for a file name.  */

@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "maildir.h"
+#include "owner.h"
 
-bool resolver_open(struct resolver *r, const struct config *cf)
+bool resolver_open(struct resolver *r, const struct config *cf, bool catch_all)
 {
-	bool catch_all = *cf->catch_all;
+	catch_all = catch_all && *cf->catch_all;
 	const char *path = catch_all ? cf->catch_all : cf->mail_root;
 	*r = (struct resolver){ .cf = cf, .catch_all = catch_all };
 	if (catch_all && mkdir(path, 0700) != 0 && errno != EEXIST) log_line(LEVEL_ERROR, "cannot make %s: %s", path, strerror(errno));
@@ -86,18 +88,38 @@ static int domain_exists(const struct resolver *r, const char *domain)
 	return 1;
 }
 
+/* The names under which a mailbox is looked up.  */
+static void fold_mailbox(const struct path *p, char local[LOCAL_MAX + 1], char domain[DOMAIN_MAX + 1])
+{
+	strcpy(local, p->local);
+	strcpy(domain, p->domain);
+	fold(local);
+	fold(domain);
+	char *plus = strchr(local + (*local ? 1 : 0), '+');
+	if (plus) *plus = '\0';
+}
+
+/* An empty mail_root is more likely a disk that is not mounted than a host without mail.  */
+static bool no_domain_at_all(const struct resolver *r)
+{
+	int fd = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_Alignas(8) char buf[512];
+	long n = fd >= 0 ? syscall(SYS_getdents64, fd, buf, sizeof buf) : 0;
+	if (fd >= 0) close(fd);
+	return n <= 48;         /* "." and ".." */
+}
+
 /* RFC 5321 4.5.1: mail for the postmaster of the domain, else of this host, else for who the setting names.  */
 static int open_postmaster(const struct resolver *r)
 {
 	struct path p;
-	char host[DOMAIN_MAX + 1];
+	char host[DOMAIN_MAX + 1], local[LOCAL_MAX + 1], domain[DOMAIN_MAX + 1];
 	snprintf(host, sizeof host, "%s", r->cf->hostname);
 	fold(host);
 	int fd = open_mailbox(r, host, "postmaster");
 	if (fd >= 0 || !is_absent(errno) || !mailbox_parse(&p, r->cf->postmaster)) return fd;
-	fold(p.local);
-	fold(p.domain);
-	return open_mailbox(r, p.domain, p.local);
+	fold_mailbox(&p, local, domain);
+	return open_mailbox(r, domain, local);
 }
 
 static const struct reply *trouble(const char *what, int e)
@@ -115,18 +137,17 @@ const struct reply *resolve(const struct resolver *r, const struct path *rcpt, i
 		*box = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		return *box < 0 ? trouble(rcpt->text, errno) : NULL;
 	}
-	strcpy(local, rcpt->local);
-	strcpy(domain, rcpt->domain);
-	fold(local);
-	fold(domain);
-	char *plus = strchr(local + (*local ? 1 : 0), '+');
-	if (plus) *plus = '\0';
+	fold_mailbox(rcpt, local, domain);
 	bool postmaster = strcmp(local, "postmaster") == 0;
 	*box = open_mailbox(r, domain, local);
 	if (*box >= 0) return NULL;
 	if (!is_absent(errno)) return trouble(rcpt->text, errno);
 	int known = *domain && !(postmaster && strcasecmp(domain, r->cf->hostname) == 0) ? domain_exists(r, domain) : 1;
 	if (known < 0) return trouble(rcpt->text, errno);
+	if (!known && no_domain_at_all(r)) {
+		log_line(LEVEL_ERROR, "%s holds no domain: is it mounted?", r->cf->mail_root);
+		return REPLY(MISCONFIGURED);
+	}
 	if (!known) return REPLY(NOT_LOCAL);
 	if (!postmaster) return REPLY(NO_MAILBOX);
 	*box = open_postmaster(r);
@@ -134,40 +155,36 @@ const struct reply *resolve(const struct resolver *r, const struct path *rcpt, i
 	return is_absent(errno) ? REPLY(NO_MAILBOX) : trouble(rcpt->text, errno);
 }
 
-/* Make the directory `name` in `parent` if it is missing, owned like the parent, and open it.  */
-static int make_directory(int parent, const char *name, mode_t mode)
+/* Make the directory `name` in `parent` if it is missing, as the owner of the parent and so owned like it, and open it.  */
+static int make_directory(int parent, const char *name)
 {
 	struct stat st;
-	if (mkdirat(parent, name, mode) != 0) {
-		if (errno != EEXIST) return -1;
-	} else if (fstat(parent, &st) != 0 || (geteuid() == 0 && fchownat(parent, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) != 0)) {
-		return -1;
-	}
-	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fstat(parent, &st) != 0) return -1;
+	int e = owner_enter(st.st_uid, st.st_gid);
+	if (!e && mkdirat(parent, name, 0700) != 0 && errno != EEXIST) e = errno;
+	int fd = e ? -1 : openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (!e && fd < 0) e = errno;
+	errno = owner_leave(e);
+	return fd;
 }
 
 int resolver_make(const struct resolver *r, const struct path *mailbox)
 {
-	static const char *const inside[] = { "tmp", "new", "cur" };
 	char local[LOCAL_MAX + 1], domain[DOMAIN_MAX + 1];
-	strcpy(local, mailbox->local);
-	strcpy(domain, mailbox->domain);
-	fold(local);
-	fold(domain);
-	if (!name_valid(local) || !name_valid(domain) || strchr(local, '+')) return EINVAL;
-	int root = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), in_domain = -1, box = -1, e = 0;
-	if (root >= 0) in_domain = make_directory(root, domain, 0700);
-	if (in_domain >= 0) box = make_directory(in_domain, local, 0700);
-	if (box < 0) e = errno;
-	for (size_t i = 0; !e && i < sizeof inside / sizeof *inside; i++) {
-		int fd = make_directory(box, inside[i], 0700);
-		if (fd < 0) e = errno;
-		else close(fd);
+	struct maildir m;
+	fold_mailbox(mailbox, local, domain);
+	if (!name_valid(local) || !name_valid(domain) || strchr(mailbox->local, '+')) return EINVAL;
+	int box = open_mailbox(r, domain, local);
+	if (box < 0) {
+		int root = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int in_domain = root >= 0 ? make_directory(root, domain) : -1;
+		if (in_domain >= 0) box = make_directory(in_domain, local);
+		int e = box < 0 || fsync(in_domain) != 0 || fsync(root) != 0 ? errno : 0;
+		if (in_domain >= 0) close(in_domain);
+		if (root >= 0) close(root);
+		if (e) return e;
 	}
-	const int made[] = { box, in_domain, root };
-	for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
-		if (!e && fsync(made[i]) != 0) e = errno;
-		if (made[i] >= 0) close(made[i]);
-	}
+	int e = maildir_open(&m, box);  /* makes tmp, new and cur */
+	maildir_close(&m);
 	return e;
 }

@@ -14,13 +14,14 @@ struct resolver {
 	bool catch_all;
 };
 
-/* Open mail_root, or catch_all, which is made if missing.  False after a line in the log.  */
-bool resolver_open(struct resolver *r, const struct config *cf);
+/* Open mail_root, or, when it is set and `catch_all`, that Maildir, which is made if missing.  False after a line in the log.  */
+bool resolver_open(struct resolver *r, const struct config *cf, bool catch_all);
 
 /* The mailbox of a recipient, an open directory in *box; or why there is none.  551 says that the domain is not ours.  */
 const struct reply *resolve(const struct resolver *r, const struct path *rcpt, int *box);
 
-/* Make a mailbox, owned like its domain's directory (that like mail_root).  One that is there is no error.  0 or errno.  */
+/* Make a mailbox, owned like its domain's directory (that like mail_root).  One that is there is no error.  0 or errno,
+ * EINVAL for a name that cannot be one.  */
 int resolver_make(const struct resolver *r, const struct path *mailbox);
 
 #endif

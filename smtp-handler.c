@@ -43,7 +43,7 @@ static bool connect_hop(struct session *s)
 	int fd = keeper_ask_hop(&h->date);
 	h->connected = fd >= 0;
 	if (fd < 0 || !hop_open(&h->hop, fd, (unsigned)s->cf->deliver_timeout, s->cf->hostname)) return false;
-	s->rcpt_max = h->hop.all_or_nothing ? (unsigned)s->cf->max_recipients : 1;     /* every reply stays true: DESIGN 3 */
+	s->rcpt_max = !h->hop.all_or_nothing ? 1 : h->hop.rcpt_max ? h->hop.rcpt_max : (unsigned)s->cf->max_recipients;     /* every reply stays true: DESIGN 3 */
 	return true;
 }
 
@@ -196,7 +196,7 @@ static bool is_socket(int fd)
 static int wrong_usage(void)
 {
 	if (take_connection() && is_socket(0)) reply_write(1, REPLY(BAD_CONFIG));
-	log_open("smtp-handler", LEVEL_INFO, "", "", false);
+	log_open("smtp-handler", LEVEL_INFO, "", "", LOG_LINES);
 	log_line(LEVEL_ERROR, "wrong usage; see smtp-handler --help");
 	return EX_USAGE;
 }
@@ -246,7 +246,7 @@ int main(int argc, char **argv)
 	peer_find(h->peer);
 	peer_session_id(h->id);
 	bool configured = config_load(&h->cf);
-	log_open("smtp-handler", (enum log_level)h->cf.log_level, h->id, h->peer, false);
+	log_open("smtp-handler", (enum log_level)h->cf.log_level, h->id, h->peer, LOG_FIELDS);
 	if (!configured) {
 		struct event e = { .kind = EVENT_BAD_CONFIG };
 		snprintf(e.reply, sizeof e.reply, "%.500s", h->cf.error);

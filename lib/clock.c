@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/time.h>
+#include <time.h>
 
 #define TICK_MIN 20U    /* milliseconds */
 #define TICK_MAX 30000U
@@ -41,4 +42,11 @@ void clock_start(unsigned shortest)
 
 uint32_t clock_deadline(unsigned ms) { return (uint32_t)ticks + (ms + tick - 1) / tick + 1; }
 bool clock_passed(uint32_t deadline) { return (int32_t)((uint32_t)ticks - deadline) >= 0; }
+uint64_t millis(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 bool clock_stop_asked(void) { return stop; }

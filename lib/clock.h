@@ -20,6 +20,9 @@ void clock_start(unsigned shortest);
 uint32_t clock_deadline(unsigned ms);
 bool clock_passed(uint32_t deadline);
 
+/* Milliseconds of a clock that only goes forward.  Not for the speaker.  */
+uint64_t millis(void);
+
 /* Whether a signal asked this process to stop.  */
 bool clock_stop_asked(void);
 

@@ -47,13 +47,6 @@ struct keeping {
 
 static int speaker_channel = -1;        /* the speaker's end: set before the fork, the same ever after */
 
-static uint64_t millis(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* --- the speaker's side: read and write only --- */
 
 static void ask(uint32_t kind, const struct event *e)

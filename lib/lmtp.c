@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -60,6 +61,15 @@ static void learn(struct hop *h, const char *text)
 	}
 }
 
+/* "LIMITS RCPTMAX=n".  */
+static unsigned learn_rcpt_max(const char *text)
+{
+	static const char word[] = "\nLIMITS RCPTMAX=";
+	const char *s = strstr(text, word);
+	unsigned long long n = s ? strtoull(s + sizeof word - 1, NULL, 10) : 0;
+	return n < UINT_MAX ? (unsigned)n : 0;
+}
+
 bool hop_open(struct hop *h, int fd, unsigned timeout, const char *name)
 {
 	h->io = (struct io){ .in = fd, .out = fd, .ibuf = h->in, .isize = sizeof h->in, .obuf = h->out, .osize = sizeof h->out, .strict = false,
@@ -75,6 +85,7 @@ bool hop_open(struct hop *h, int fd, unsigned timeout, const char *name)
 	io_puts(&h->io, "\r\n");
 	if (!good(answer(h, &h->reply))) return h->open = false;
 	learn(h, h->reply.text);
+	h->rcpt_max = learn_rcpt_max(h->reply.text);
 	return h->open;
 }
 

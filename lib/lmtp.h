@@ -16,6 +16,7 @@ struct hop {
 	unsigned timeout;       /* milliseconds for one answer */
 	bool open;              /* greeted; what it offers is known */
 	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing;
+	unsigned rcpt_max;      /* LIMITS RCPTMAX= (RFC 9422); 0 if it does not say */
 	/* the transaction */
 	bool mail_due;          /* MAIL is out, its answer not read */
 	bool began;             /* MAIL is out */

@@ -16,6 +16,7 @@
 static struct {
 	const char *program, *id, *peer, *environment;
 	enum log_level level;
+	bool fields;
 	enum { TO_STDERR, TO_JOURNAL, TO_SYSLOG } to;
 } log_state;
 
@@ -63,7 +64,7 @@ static void to_syslog(const char *program, bool silence_stderr)
 	else if (dup2(null, 2) == 2) close(null);
 }
 
-void log_open(const char *program, enum log_level level, const char *id, const char *peer, bool status_on_stderr)
+void log_open(const char *program, enum log_level level, const char *id, const char *peer, enum log_use use)
 {
 	struct stat err = { 0 };
 	const char *wish = getenv("SMTP_LOG");
@@ -71,6 +72,7 @@ void log_open(const char *program, enum log_level level, const char *id, const c
 	log_state.level = level;
 	log_state.id = id;
 	log_state.peer = peer;
+	log_state.fields = use == LOG_FIELDS;
 	if (wish && strcmp(wish, "stderr") == 0) return;
 	bool known = fstat(2, &err) == 0;
 	if (known && is_journal(&err)) {
@@ -78,9 +80,9 @@ void log_open(const char *program, enum log_level level, const char *id, const c
 		snprintf(stream, sizeof stream, "JOURNAL_STREAM=%.60s", getenv("JOURNAL_STREAM"));
 		log_state.to = TO_JOURNAL;
 		log_state.environment = stream;
-	} else if ((wish && strcmp(wish, "syslog") == 0) || (known && !status_on_stderr && is_peer(&err))) {
-		to_syslog(program, !status_on_stderr);
-	} else if (status_on_stderr && !isatty(2)) {
+	} else if ((wish && strcmp(wish, "syslog") == 0) || (known && use != LOG_STATUS && is_peer(&err))) {
+		to_syslog(program, use != LOG_STATUS);
+	} else if (use == LOG_STATUS && !isatty(2)) {
 		to_syslog(program, false);
 	}
 }
@@ -94,7 +96,7 @@ static void put(enum log_level level, const char *text, const struct systemd_fie
 		syslog(priority[level], "%s", text);
 		return;
 	}
-	if (log_state.to == TO_JOURNAL && n > 0 && systemd_journal(priority[level], text, fields, n)) return;
+	if (log_state.to == TO_JOURNAL && log_state.fields && n > 0 && systemd_journal(priority[level], text, fields, n)) return;
 	char line[4096];
 	int len = log_state.to == TO_JOURNAL ? snprintf(line, sizeof line, "<%d>%s\n", priority[level], text) :
 		snprintf(line, sizeof line, "%s[%d]: %s\n", log_state.program, (int)getpid(), text);

@@ -43,6 +43,7 @@ struct reply {
 	X(BAD_HELLO, 501, "5.5.4", "This is no host name or address literal") \
 	X(BAD_SENDER, 501, "5.1.7", "Bad sender syntax, expected MAIL FROM:<address>") \
 	X(BAD_RCPT, 501, "5.1.3", "Bad recipient syntax, expected RCPT TO:<address>") \
+	X(BAD_SENDER_ARGUMENT, 553, "5.1.7", "This sender cannot stand in a header") \
 	X(BAD_PARAMETER, 501, "5.5.4", "Bad parameter") \
 	X(BAD_CHUNK, 501, "5.5.4", "Expected BDAT size [LAST]") \
 	X(NOT_IMPLEMENTED, 502, "5.5.1", "Command not implemented") \

@@ -57,7 +57,7 @@ void answer_rcpt(struct session *s, const char *rcpt, const struct reply *r)
 		return;
 	}
 	session_tell(s, EVENT_RCPT_REFUSED, rcpt, r);
-	if (++s->refused == MOST_REFUSED) session_close(s, REPLY(TOO_MANY_REFUSED), "too many refused recipients");
+	if (r->code / 100 == 5 && ++s->refused == MOST_REFUSED) session_close(s, REPLY(TOO_MANY_REFUSED), "too many refused recipients");
 }
 
 bool settle(struct session *s)

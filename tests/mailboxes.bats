@@ -14,13 +14,11 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 }
 
 @test "exit 64: usage" {
-	for args in "" "--lmtp -d alice@example.test" "-x" "-d" "extra" "--make"; do
+	for args in "" "--lmtp -d alice@example.test" "-x" "-d" "extra" "--make" "--make a+b@c.d" "--make alice"; do
 		# shellcheck disable=SC2086
 		run deliver $args </dev/null
 		[ "$status" = 64 ]
 	done
-	run deliver -f $'a\nb@c.d' -d alice@example.test </dev/null
-	[ "$status" = 64 ]
 }
 
 @test "exit 65: never storable" {
@@ -31,6 +29,14 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 	[ "$status" = 65 ]
 	[[ "$output" == *"5.4.6 "* ]]
 	no_trace
+}
+
+@test "a sender that would break its header is never storable; an odd one is stored as it is" {
+	run deliver -f $'a\nb@c.d' -d alice@example.test </dev/null
+	[ "$status" = 65 ]
+	[[ "$output" == "5.1.7 "* ]]
+	mda -f '"a<b"@example.net' -d alice@example.test
+	grep -q '^Return-Path: <"a<b"@example.net>$' "$(new_files "$ROOT/example.test/alice")"
 }
 
 @test "exit 67: no such mailbox" {
@@ -74,6 +80,9 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 	printf 'From a@b Mon Jan  1 00:00:00 2024\nSubject: x\n\n>From here\nFrom there\n' | deliver -d alice@example.test
 	run tail -n +3 "$(new_files "$ROOT/example.test/alice")"
 	[ "$output" = $'Subject: x\n\n>From here\nFrom there' ]
+	printf 'From : a@b\n\nhi\n' | deliver -d bob@example.test
+	grep -q '^From : a@b$' "$(new_files "$ROOT/example.test/bob")"
+	rm -r "$ROOT/example.test/bob/new"
 	printf 'From' | deliver -d bob@example.test
 	[ "$(tail -n 1 "$(new_files "$ROOT/example.test/bob")")" = From ]
 }
@@ -169,6 +178,8 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 	run grep '^Delivered-To' "$(new_files "$BATS_TEST_TMPDIR/all")"
 	[ "$output" = $'Delivered-To: one@anywhere.example\nDelivered-To: two@else.example' ]
 	[ -d "$BATS_TEST_TMPDIR/all/cur" ]
+	deliver -o "catch_all=$BATS_TEST_TMPDIR/all" --make dora@example.test
+	[ -d "$ROOT/example.test/dora/new" ]
 }
 
 @test "--make" {
@@ -200,6 +211,67 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 	[ "$(stat -c %u:%g "$ROOT/example.test/bob/tmp")" = 4321:4322 ]
 }
 
+@test "as root: the owner of one mailbox cannot touch another recipient's copy of a large message" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	chown 1234:1235 "$ROOT/example.test/alice"
+	chown 4321:4322 "$ROOT/example.test/bob"
+	"$PYTHON" - "$ROOT" "$DELIVER" "${SETTINGS[@]}" <<'EOF'
+import glob, os, subprocess, sys, time
+root, command = sys.argv[1], sys.argv[2:]
+p = subprocess.Popen(command + ["-d", "alice@example.test", "-d", "bob@example.test"], stdin=subprocess.PIPE)
+p.stdin.write(b"Subject: x\n\n" + b"y" * 69 * 1000 + b"\n" + (b"y" * 69 + b"\n") * 2000)
+p.stdin.flush()
+end = time.monotonic() + 10
+while not (files := glob.glob(root + "/example.test/alice/tmp/*")) and time.monotonic() < end:
+    os.sched_yield()
+with open(files[0], "r+b") as f:        # as alice could
+    f.seek(1000)
+    f.write(b"altered")
+p.stdin.close()
+assert p.wait() == 0
+EOF
+	grep -q altered "$(new_files "$ROOT/example.test/alice")"
+	refute grep -q altered "$(new_files "$ROOT/example.test/bob")"
+	[ "$(stat -c %u:%g "$(new_files "$ROOT/example.test/bob")")" = 4321:4322 ]
+}
+
+@test "as root: no capability is left but to search and to become the owner" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	mkfifo "$BATS_TEST_TMPDIR/fifo"
+	deliver --lmtp <"$BATS_TEST_TMPDIR/fifo" >"$BATS_TEST_TMPDIR/out" 3>&- &
+	exec 9>"$BATS_TEST_TMPDIR/fifo"
+	until_true grep -q '^220' "$BATS_TEST_TMPDIR/out"
+	pid=$(pgrep -f "^$DELIVER .*mail_root=$ROOT ")
+	[ $((0x$(awk '/^CapPrm/{print $2}' "/proc/$pid/status") & ~0xc4)) = 0 ]
+	[ "$(awk '/^Groups:/{print $2}' "/proc/$pid/status")" = "" ]
+	exec 9>&-
+	wait
+}
+
+@test "an empty mail_root is temporary: a disk may not be mounted" {
+	rm -r "$ROOT/example.test"
+	run deliver -d alice@example.test </dev/null
+	[ "$status" = 75 ]
+	[[ "$output" == "4.3.5 "* ]]
+}
+
+@test "a reset while the first octets are read is no end of the message" {
+	"$PYTHON" - "$DELIVER" "${SETTINGS[@]}" <<'EOF'
+import socket, struct, subprocess, sys
+for start in (b"Subj", b"From foo bar", b"Subject: x\n\nhi"):
+    l = socket.create_server(("127.0.0.1", 0))
+    c = socket.create_connection(l.getsockname())
+    a = l.accept()[0]
+    p = subprocess.Popen(sys.argv[1:] + ["-d", "alice@example.test"], stdin=a, stderr=subprocess.DEVNULL)
+    a.close()
+    c.sendall(start)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    c.close()
+    assert p.wait(20) == 75, start
+EOF
+	no_trace
+}
+
 @test "the name says time, size and virtual size, and our host made fit for a file name" {
 	mda -o 'hostname=[IPv6:::1]' -d alice@example.test
 	name=$(basename "$(new_files "$ROOT/example.test/alice")")
@@ -221,10 +293,11 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 	old=$(($(date +%s) - 37 * 3600)) young=$(($(date +%s) - 35 * 3600))
 	for t in $old $young; do touch -d "@$t" "$t.M123456P1Q0.mx.example.test"; done
 	touch -d "@$old" "$old.1_0.other" notes
+	for i in {1..100}; do touch "foreign-file-number-$i"; done
+	touch -d "@$old" "$((old - 1)).M123456P1Q0.mx.example.test"
 	touch "$old.M1P1Q1.mx.example.test"     # an old name, but written to just now
 	mda -d alice@example.test
-	run ls
-	[ "$(ls | wc -l)" = 4 ]
+	[ "$(find . -type f | wc -l)" = 104 ]
 	[ ! -e "$old.M123456P1Q0.mx.example.test" ]
 }
 

@@ -169,6 +169,33 @@ SENDER="250 2.1.0*" NEXT=("250 2.1.0*" "451 4.3.0*" "503 5.5.1*")
 	grep -q '^\.\.x' "$BATS_TEST_TMPDIR/fake.log"
 }
 
+@test "what the helper says of its limit on recipients counts" {
+	fake never die PIPELINING CHUNKING X-ALL-OR-NOTHING "LIMITS RCPTMAX=2"
+	run say "MAIL FROM:<a@b.example>" "RCPT TO:<a@example.test>" "RCPT TO:<b@example.test>" "RCPT TO:<c@example.test>" DATA x .
+	expect "$SENDER" "250 *" "250 *" "452 4.5.3*" "354 *" "250 2.0.0*"
+}
+
+@test "a hundred temporary refusals do not end the connection" {
+	fake RCPT '451 4.2.0 not now'
+	many=()
+	for i in {1..120}; do many+=("MAIL FROM:<a@b.example>" "RCPT TO:<a@example.test>" RSET); done
+	run say "${many[@]}" NOOP
+	[ "${lines[-1]}" = "250 2.0.0 Ok" ]
+	[ "$(grep -c '^451 4.2.0' <<<"$output")" = 120 ]
+}
+
+@test "few descriptors: what does not fit in one transaction is put off, and goes in the next" {
+	ulimit -n 128
+	for i in {1..60}; do mkdir "$ROOT/example.test/u$i"; done
+	rcpts=()
+	for i in {1..60}; do rcpts+=("RCPT TO:<u$i@example.test>"); done
+	OPTIONS=()
+	run say "MAIL FROM:<a@b.example>" "${rcpts[@]}" DATA x . "MAIL FROM:<a@b.example>" "${rcpts[@]:34}" DATA x .
+	[ "$(grep -c '^250 2.1.5' <<<"$output")" = 60 ]
+	[ "$(grep -c '^452 4.5.3' <<<"$output")" = 26 ]
+	[ "$(find "$ROOT" -path "$ROOT/*/*/new/*" | wc -l)" = 60 ]
+}
+
 @test "without PIPELINING each recipient is asked by itself" {
 	fake never die CHUNKING X-ALL-OR-NOTHING
 	run say "MAIL FROM:<a@b.example>" "RCPT TO:<a@example.test>" "RCPT TO:<b@example.test>" DATA x .

@@ -37,12 +37,27 @@ static struct handler {
 
 /* --- the backend of the dialogue: the next hop --- */
 
+/* The next hop is of no use any more: say why in the log, and have the keeper end it.  */
+static void drop_hop(struct session *s)
+{
+	struct handler *h = s->ctx;
+	struct event e = { .kind = EVENT_HOP_FAILED };
+	snprintf(e.reply, sizeof e.reply, "%s", h->hop.why);
+	keeper_tell(&e);
+	keeper_drop_hop();
+	h->connected = false;
+}
+
 static bool connect_hop(struct session *s)
 {
 	struct handler *h = s->ctx;
 	int fd = keeper_ask_hop(&h->date);
 	h->connected = fd >= 0;
-	if (fd < 0 || !hop_open(&h->hop, fd, (unsigned)s->cf->deliver_timeout, s->cf->hostname)) return false;
+	if (fd < 0) return false;
+	if (!hop_open(&h->hop, fd, (unsigned)s->cf->deliver_timeout, s->io.end, s->cf->hostname)) {
+		drop_hop(s);
+		return false;
+	}
 	s->rcpt_max = !h->hop.all_or_nothing ? 1 : h->hop.rcpt_max ? h->hop.rcpt_max : (unsigned)s->cf->max_recipients;     /* every reply stays true: DESIGN 3 */
 	return true;
 }
@@ -114,10 +129,7 @@ static void handler_abandon(struct session *s)
 	struct handler *h = s->ctx;
 	if (!s->closing) hop_abandon(&h->hop);  /* else the keeper will close the connection, and that ends everything */
 	h->unreachable = false;
-	if (h->connected && !h->hop.open) {
-		keeper_drop_hop();
-		h->connected = false;
-	}
+	if (h->connected && !h->hop.open) drop_hop(s);
 }
 
 #ifdef SPEAKER_HOOK
@@ -131,13 +143,13 @@ static const struct reply *handler_verify(struct session *s, const char *what, b
 #ifdef SPEAKER_HOOK
 	speaker_hook(what);     /* tests/speaker-hook.c: try what the sandbox forbids */
 #endif
-	if (!h->hop.open && !connect_hop(s)) return REPLY(LOCAL_ERROR);
+	/* a hop that broke in mid-transaction is not reached anew before that is over: its recipients were the old one's */
+	if (!h->hop.open && (h->hop.began || !connect_hop(s))) return REPLY(LOCAL_ERROR);
 	bool ascii = true;
 	for (const char *c = what; *c; c++) ascii &= (unsigned char)*c < 0x80;
 	if (!ascii && !h->hop.smtputf8) return REPLY(NO_SMTPUTF8);
 	snprintf(line, sizeof line, "%s %.4000s%s", list ? "EXPN" : "VRFY", what, ascii ? "" : " SMTPUTF8");
-	const struct reply *r = hop_command(&h->hop, line);
-	return r->code / 100 == 3 ? REPLY(LOCAL_ERROR) : r;
+	return hop_command(&h->hop, line);
 }
 
 static void handler_tell(struct session *s, const struct event *e)
@@ -183,6 +195,10 @@ static bool take_connection(void)
 		if (fstat(fd, &st) != 0 && open("/dev/null", O_RDWR) != fd) return false;
 	int passed = systemd_connection();
 	if (passed == -2 || (passed >= 0 && (dup2(passed, 0) != 0 || dup2(passed, 1) != 1))) return false;
+	for (int fd = 0; fd <= 1; fd++) {       /* the speaker cannot wait for a descriptor that does not wait */
+		int flags = fcntl(fd, F_GETFL);
+		if (flags >= 0 && flags & O_NONBLOCK) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	}
 	return syscall(SYS_close_range, 3, ~0U, 0) == 0 || errno == ENOSYS;
 }
 
@@ -193,11 +209,12 @@ static bool is_socket(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
 }
 
-static int wrong_usage(void)
+static int wrong_usage(const char *what)
 {
+	char text[256];
 	if (take_connection() && is_socket(0)) reply_write(1, REPLY(BAD_CONFIG));
 	log_open("smtp-handler", LEVEL_INFO, "", "", LOG_LINES);
-	log_line(LEVEL_ERROR, "wrong usage; see smtp-handler --help");
+	log_line(LEVEL_ERROR, "wrong usage: %s; see smtp-handler --help", log_escape(text, sizeof text, what));
 	return EX_USAGE;
 }
 
@@ -212,9 +229,9 @@ static int options(struct config *cf, int argc, char **argv)
 		if (opt == OPT_VERSION) return puts("smtp-handler " VERSION), EX_OK;
 		if (opt == OPT_HELP) return fputs(usage, stdout), EX_OK;
 		if (opt == OPT_SHOW_CONFIG) show = true;
-		else if (opt == '?' || !config_option(cf, opt, optarg)) return wrong_usage();
+		else if (opt == '?' || !config_option(cf, opt, optarg)) return wrong_usage(argv[optind - 1]);
 	}
-	if (optind < argc) return wrong_usage();
+	if (optind < argc) return wrong_usage(argv[optind]);
 	if (!show) return -1;
 	if (config_load(cf)) return config_show(cf), EX_OK;
 	fprintf(stderr, "smtp-handler: %s\n", cf->error);

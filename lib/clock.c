@@ -23,6 +23,7 @@ void clock_signals(void)
 	static const struct { int sig; void (*handler)(int); } rows[] = {
 		{ SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGHUP, on_stop },
 		{ SIGALRM, on_tick }, { SIGPIPE, SIG_IGN }, { SIGXFSZ, SIG_IGN },
+		{ SIGCHLD, SIG_DFL },    /* ignored, as a parent may leave it, it would take the status of our children away */
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct sigaction sa = { .sa_handler = rows[i].handler };      /* no SA_RESTART: a wait must end */

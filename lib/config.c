@@ -21,7 +21,7 @@
 
 #define FROM_OVERRIDE (~0U)
 
-enum type { TEXT, NAME, ADDRESS, NUMBER, SIZE, TIME, BOOL, NEWLINE, LEVEL };
+enum type { TEXT, NAME, ADDRESS, HOP, NUMBER, SIZE, TIME, BOOL, NEWLINE, LEVEL };
 
 static const struct setting {
 	const char *name, *value;       /* its default */
@@ -33,7 +33,7 @@ static const struct setting {
 	ROW(hostname, "", NAME, 0, 0),
 	ROW(mail_root, "/var/vmail", TEXT, 0, 0),
 	ROW(catch_all, "", TEXT, 0, 0),
-	ROW(deliver, "", TEXT, 0, 0),
+	ROW(deliver, "", HOP, 0, 0),
 	ROW(max_size, "50M", SIZE, 65536, 1ULL << 62),
 	ROW(max_recipients, "1000", NUMBER, 100, 10000),
 	ROW(max_errors, "20", NUMBER, 1, 1000000),
@@ -90,6 +90,12 @@ static bool scalar(const struct setting *row, const char *s, unsigned long long 
 	return true;
 }
 
+static bool host_and_port(const char *s)
+{
+	const char *colon = strrchr(s, ':');
+	return colon && colon > s && colon[1];
+}
+
 /* Set one field.  Returns NULL, or what is expected instead.  */
 static const char *set(struct config *cf, const struct setting *row, const char *value)
 {
@@ -107,6 +113,10 @@ static const char *set(struct config *cf, const struct setting *row, const char 
 		if (*value && (!mailbox_parse(&path, value) || !*path.domain)) return "expected a mailbox address";
 		*(const char **)field = value;
 		return NULL;
+	case HOP:
+		if (strcmp(value, "unix:") == 0) return "expected a path behind unix:";
+		if (strncmp(value, "tcp:", 4) == 0 && !host_and_port(value + 4)) return "expected tcp:HOST:PORT";
+		/* fall through */
 	case TEXT:
 		for (const char *c = value; *c; c++)
 			if ((unsigned char)*c < ' ' || *c == 0x7f) return "control character in a value";
@@ -256,6 +266,7 @@ static void print_value(const struct config *cf, const struct setting *row)
 	switch (row->type) {
 	case TEXT:
 	case NAME:
+	case HOP:
 	case ADDRESS: printf("%s", *(const char *const *)field); return;
 	case NUMBER:
 	case SIZE: printf("%llu", *(const unsigned long long *)field); return;

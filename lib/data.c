@@ -42,6 +42,8 @@ static void bare_lf(struct data *d)
  * span was cut.  */
 static const char *middle(struct data *d, const char **from, const char *p, const char *stop)
 {
+	enum { LOOK_AHEAD = 1024 };     /* else many a LF without CR would each search all that has come */
+	if (stop - p > LOOK_AHEAD) stop = p + LOOK_AHEAD;
 	const char *cr = memchr(p, '\r', (size_t)(stop - p));
 	const char *lf = memchr(p, '\n', (size_t)((cr ? cr : stop) - p));
 	if (lf) {

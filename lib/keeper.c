@@ -188,8 +188,10 @@ static void linger(void)
 	enum { ROUNDS = 16, WAIT = 500, PIECE = 1 << 20 };
 	struct pollfd p = { .fd = 0, .events = POLLIN };
 	if (shutdown(1, SHUT_WR) != 0) return;
-	for (int i = 0; i < ROUNDS && poll(&p, 1, WAIT) > 0; i++)
-		if (recv(0, NULL, PIECE, MSG_TRUNC | MSG_DONTWAIT) <= 0) return;        /* TCP throws it away unseen */
+	for (int i = 0; i < ROUNDS; i++) {
+		int n = poll(&p, 1, WAIT);
+		if (n == 0 || (n > 0 && recv(0, NULL, PIECE, MSG_TRUNC | MSG_DONTWAIT) <= 0)) return;   /* TCP throws it away unseen */
+	}
 }
 
 static pid_t fork_sharing(int *pidfd)
@@ -210,7 +212,7 @@ int keeper_run(const struct keeper *k)
 	sigaddset(&stop, SIGINT);
 	sigaddset(&stop, SIGHUP);
 	clock_signals();
-	sigprocmask(SIG_BLOCK, &stop, NULL);
+	sigprocmask(SIG_SETMASK, &stop, NULL);
 	pid_t self = getpid();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
 		log_line(LEVEL_ERROR, "no socket for the speaker: %s", strerror(errno));

@@ -14,13 +14,13 @@ bool io_write(struct io *io, const char *s, size_t n)
 	uint32_t deadline = clock_deadline(io->write_ms);
 	while (n > 0 && !io->dead) {
 		ssize_t w = write(io->out, s, n);
-		if (w >= 0) {
+		if (w < 0 && errno != EINTR) {
+			io->dead = true;
+		} else if (w > 0) {
 			s += w;
 			n -= (size_t)w;
-		} else if (errno != EINTR || clock_passed(deadline)) {
-			io->dead = true;
-			io->stuck = errno == EINTR;
 		}
+		if (n > 0 && (clock_passed(deadline) || clock_passed(io->end))) io->dead = io->stuck = true;
 	}
 	return !io->dead;
 }
@@ -119,7 +119,7 @@ enum io_result io_line(struct io *io, size_t max, unsigned ms, bool idle, char *
 			}
 			seen = n;
 		}
-		enum io_result r = io_fill(io, deadline, idle && seen == 0);
+		enum io_result r = io_fill(io, deadline, idle);
 		if (r != IO_OK) return r;
 	}
 }

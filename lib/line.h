@@ -27,7 +27,7 @@ struct io {
 	bool failed;                    /* a read failed: the end that was seen is not the true end */
 	bool skip;                      /* the rest of a bad line is still to come */
 	unsigned write_ms;              /* limit for the peer to take our output */
-	uint32_t end;                   /* deadline of the whole session */
+	uint32_t end;                   /* deadline of the whole session, for reading and writing */
 	uint64_t taken;                 /* octets read so far */
 	bool (*before_wait)(void *ctx); /* called before output is flushed and input waited for; false: do not wait; may be NULL */
 	void *ctx;

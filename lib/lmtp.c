@@ -21,16 +21,26 @@ static const struct reply *broken(struct hop *h)
 	return h->failure;
 }
 
-/* Read one reply.  A 421, or none, ends the dialogue; the session with the client goes on, so 421 becomes 451.  */
-static const struct reply *answer(struct hop *h, struct reply_text *r)
+/* Read one reply, or one with code 354 if that is due.  A 421, or none, ends the dialogue; the session with the client goes on, so 421
+ * becomes 451.  */
+static const struct reply *answer_or_354(struct hop *h, struct reply_text *r, bool due)
 {
-	if (!h->open || reply_read(&h->io, h->timeout, r) != IO_OK) return broken(h);
+	if (!h->open) return broken(h);
+	enum io_result got = reply_read(&h->io, h->timeout, r);
+	bool unfit = got == IO_OK && r->reply.code / 100 == 3 && !(due && r->reply.code == 354);
+	if (got != IO_OK || unfit) {
+		h->why = got == IO_TIMEOUT ? "it does not answer in time" : got == IO_END ? "it has closed the connection" : "it talks nonsense";
+		return broken(h);
+	}
 	if (r->reply.code == 421) {
 		h->open = false;
+		h->why = "it ends the connection with 421";
 		r->reply.code = 451;
 	}
 	return &r->reply;
 }
+
+static const struct reply *answer(struct hop *h, struct reply_text *r) { return answer_or_354(h, r, false); }
 
 /* The reply just read, in a place where it stays.  */
 static const struct reply *keep(struct hop *h)
@@ -70,15 +80,16 @@ static unsigned learn_rcpt_max(const char *text)
 	return n < UINT_MAX ? (unsigned)n : 0;
 }
 
-bool hop_open(struct hop *h, int fd, unsigned timeout, const char *name)
+bool hop_open(struct hop *h, int fd, unsigned timeout, uint32_t end, const char *name)
 {
 	h->io = (struct io){ .in = fd, .out = fd, .ibuf = h->in, .isize = sizeof h->in, .obuf = h->out, .osize = sizeof h->out, .strict = false,
-		.write_ms = timeout, .end = clock_deadline(INT_MAX) };
+		.write_ms = timeout, .end = end };
 	h->timeout = timeout;
 	h->failure = NULL;
 	h->began = h->mail_due = h->in_data = false;
 	h->accepted = h->chunks_due = 0;
 	h->open = true;
+	h->why = "it refuses us";
 	if (!good(answer(h, &h->reply))) return h->open = false;
 	io_puts(&h->io, "LHLO ");
 	io_puts(&h->io, name);
@@ -92,6 +103,10 @@ bool hop_open(struct hop *h, int fd, unsigned timeout, const char *name)
 void hop_mail(struct hop *h, const struct hop_mail *mail)
 {
 	char size[40] = "";
+	if (h->io.head != h->io.tail) { /* a reply that nobody asked for would shift all that follow */
+		h->why = "it talks out of turn";
+		broken(h);
+	}
 	if (h->size && mail->size) snprintf(size, sizeof size, " SIZE=%llu", mail->size);
 	io_puts(&h->io, "MAIL FROM:<");
 	io_puts(&h->io, mail->from);
@@ -102,7 +117,7 @@ void hop_mail(struct hop *h, const struct hop_mail *mail)
 	io_puts(&h->io, "\r\n");
 	h->began = h->mail_due = true;
 	h->mail_reply.reply.code = 250;
-	h->failure = NULL;
+	h->failure = h->open ? NULL : REPLY(LOCAL_ERROR);
 	h->accepted = 0;
 	h->chunk_len = 0;
 }
@@ -121,7 +136,6 @@ const struct reply *hop_settle(struct hop *h)
 	const struct reply *r = answer(h, &h->reply);
 	if (h->failure) return h->failure;
 	if (!good(&h->mail_reply.reply)) return &h->mail_reply.reply;   /* the sender was refused; RCPT then was out of order */
-	if (r->code / 100 == 3) return broken(h);
 	if (good(r)) h->accepted++;
 	return r;
 }
@@ -132,7 +146,8 @@ const struct reply *hop_begin(struct hop *h)
 	h->chunk_len = 0;
 	h->line_start = true;
 	if (h->chunking) return NULL;
-	const struct reply *r = hop_command(h, "DATA");
+	io_puts(&h->io, "DATA\r\n");
+	const struct reply *r = answer_or_354(h, &h->reply, true);
 	h->in_data = r->code == 354;
 	if (h->in_data) return NULL;
 	return good(r) ? broken(h) : r;
@@ -143,7 +158,7 @@ static void chunk_answers(struct hop *h, unsigned most)
 {
 	for (; h->chunks_due > most; h->chunks_due--) {
 		const struct reply *r = answer(h, &h->reply);
-		if (!good(r) && !h->failure) h->failure = r->code / 100 == 3 ? broken(h) : keep(h);
+		if (!good(r) && !h->failure) h->failure = keep(h);
 	}
 }
 
@@ -199,9 +214,11 @@ void hop_write(struct hop *h, const char *p, size_t n)
 const struct reply *hop_commit(struct hop *h)
 {
 	if (h->failure) return h->failure;
+	if (h->accepted == 0) return broken(h); /* whatever led here: nobody would get it */
 	if (h->chunking) {
+		chunk_answers(h, 0);            /* after a refused chunk the last one has a single answer, and is for nothing */
+		if (h->failure) return h->failure;
 		send_chunk(h, true);
-		chunk_answers(h, 0);
 	} else {
 		io_puts(&h->io, h->line_start ? ".\r\n" : "\r\n.\r\n");
 	}
@@ -216,7 +233,7 @@ const struct reply *hop_commit(struct hop *h)
 	h->began = h->in_data = false;
 	if (taken == answers) return REPLY(FLUSHED);
 	/* Unlike answers from one that promised to answer alike: the sender shall try again, for a copy too many is better than none.  */
-	return taken > 0 || !bad || bad->code / 100 == 3 ? REPLY(LOCAL_ERROR) : bad;
+	return taken > 0 || !bad ? REPLY(LOCAL_ERROR) : bad;
 }
 
 void hop_abandon(struct hop *h)

@@ -24,6 +24,7 @@ struct hop {
 	bool line_start;        /* in DATA: the next octet starts a line */
 	unsigned accepted;      /* recipients that will have an answer each */
 	unsigned chunks_due;    /* BDATs not answered yet */
+	const char *why;        /* why the dialogue has broken, for the log */
 	const struct reply *failure;    /* first failure of the transaction; then all else is for nothing */
 	struct reply_text mail_reply, reply;
 	struct reply_text kept; /* a refusal of chunks or message, which later answers must not overwrite */
@@ -32,8 +33,8 @@ struct hop {
 	size_t chunk_len;
 };
 
-/* Read the greeting of the connection `fd` and say LHLO as `name`.  False if it is no use: NULL reply for a broken dialogue.  */
-bool hop_open(struct hop *h, int fd, unsigned timeout, const char *name);
+/* Read the greeting of the connection `fd` and say LHLO as `name`; `end` is the deadline of the session.  False if it is no use.  */
+bool hop_open(struct hop *h, int fd, unsigned timeout, uint32_t end, const char *name);
 
 /* MAIL, not flushed.  Parameters that the next hop does not offer are left out.  */
 struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; };

@@ -13,9 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 
-enum { CONNECT_SECONDS = 30 };
+enum { CONNECT_MOST = 30000 };  /* milliseconds */
 
 /* Execute the program with its end of the pair as descriptors 0 and 1.  vfork: what counts is how fast it starts.  */
 static pid_t execute(const char *path, char *const argv[], char *const envp[], int fd)
@@ -74,22 +75,24 @@ static bool start_program(struct nexthop *n, const struct config *cf, const char
 	return false;
 }
 
-static int connect_to(int family, const struct sockaddr *addr, socklen_t len)
+static int connect_to(int family, const struct sockaddr *addr, socklen_t len, uint64_t ms)
 {
-	struct timeval limit = { .tv_sec = CONNECT_SECONDS };
+	if (ms > CONNECT_MOST) ms = CONNECT_MOST;
+	struct timeval limit = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	uint64_t end = millis() + ms;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) return -1;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  /* holds for connect too */
 	int got;
-	while ((got = connect(fd, addr, len)) != 0 && errno == EINTR) continue;
+	while ((got = connect(fd, addr, len)) != 0 && errno == EINTR && millis() < end) continue;
 	if (got == 0) return fd;
-	int why = errno;
+	int why = errno == EINTR || errno == EAGAIN || errno == EINPROGRESS ? ETIMEDOUT : errno;
 	close(fd);
 	errno = why;
 	return -1;
 }
 
-static int connect_unix(const char *path)
+static int connect_unix(const char *path, uint64_t ms)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof sun.sun_path) {
@@ -97,11 +100,11 @@ static int connect_unix(const char *path)
 		return -1;
 	}
 	strcpy(sun.sun_path, path);
-	return connect_to(AF_UNIX, (struct sockaddr *)&sun, sizeof sun);
+	return connect_to(AF_UNIX, (struct sockaddr *)&sun, sizeof sun, ms);
 }
 
 /* "HOST:PORT", an IPv6 address in brackets.  */
-static int connect_tcp(const char *where)
+static int connect_tcp(const char *where, uint64_t ms)
 {
 	char host[256];
 	const char *colon = strrchr(where, ':');
@@ -119,7 +122,7 @@ static int connect_tcp(const char *where)
 		return -1;
 	}
 	int fd = -1;
-	for (a = list; a && fd < 0; a = a->ai_next) fd = connect_to(a->ai_family, a->ai_addr, a->ai_addrlen);
+	for (a = list; a && fd < 0; a = a->ai_next) fd = connect_to(a->ai_family, a->ai_addr, a->ai_addrlen, ms);
 	int why = errno;
 	freeaddrinfo(list);
 	errno = why;
@@ -131,7 +134,7 @@ bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id)
 	const char *path = config_scheme(cf->deliver, "unix:"), *tcp = config_scheme(cf->deliver, "tcp:");
 	*n = (struct nexthop){ .fd = -1 };
 	if (!path && !tcp) return start_program(n, cf, id);
-	n->fd = path ? connect_unix(path) : connect_tcp(tcp);
+	n->fd = path ? connect_unix(path, cf->deliver_timeout) : connect_tcp(tcp, cf->deliver_timeout);
 	if (n->fd < 0) log_line(LEVEL_ERROR, "cannot connect to %s: %s", cf->deliver, strerror(errno));
 	return n->fd >= 0;
 }
@@ -139,22 +142,23 @@ bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id)
 void nexthop_close(struct nexthop *n, bool at_once)
 {
 	static const struct { int sig; time_t seconds; } steps[] = { { 0, 5 }, { SIGTERM, 2 }, { SIGKILL, 2 } };
-	int status = 0;
+	int status = 0, sent = 0;
 	pid_t got = 0;
 	if (n->fd >= 0) close(n->fd);
 	for (size_t i = at_once ? 1 : 0; n->pid > 0 && got != n->pid && i < sizeof steps / sizeof *steps; i++) {
 		/* SIGALRM, which has a handler, ends a wait that takes too long; it repeats, so no wait can miss it */
 		struct timeval tv = { .tv_sec = steps[i].seconds };
 		struct itimerval it = { .it_value = tv, .it_interval = tv };
-		if (steps[i].sig) kill(n->pid, steps[i].sig);
+		if ((sent = steps[i].sig)) kill(n->pid, sent);
 		setitimer(ITIMER_REAL, &it, NULL);
 		got = waitpid(n->pid, &status, 0);
 	}
-	if (n->pid > 0 && (got != n->pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+	bool by_us = got == n->pid && sent && WIFSIGNALED(status) && WTERMSIG(status) == sent;
+	if (n->pid > 0 && !by_us && (got != n->pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
 		struct event e = { .kind = EVENT_HOP_FAILED };
-		if (got != n->pid) snprintf(e.reply, sizeof e.reply, "maildir-deliver does not end");
-		else if (WIFSIGNALED(status)) snprintf(e.reply, sizeof e.reply, "maildir-deliver was ended by signal %d", WTERMSIG(status));
-		else snprintf(e.reply, sizeof e.reply, "maildir-deliver ended with status %d", WEXITSTATUS(status));
+		if (got != n->pid) snprintf(e.reply, sizeof e.reply, "the program does not end");
+		else if (WIFSIGNALED(status)) snprintf(e.reply, sizeof e.reply, "the program was ended by signal %d", WTERMSIG(status));
+		else snprintf(e.reply, sizeof e.reply, "the program ended with status %d", WEXITSTATUS(status));
 		log_event(&e);
 	}
 	*n = (struct nexthop){ .fd = -1 };

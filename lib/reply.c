@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "reply.h"
 
+#include "clock.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,12 +80,14 @@ static void append(struct reply_text *r, const char *text, bool first)
 enum io_result reply_read(struct io *io, unsigned ms, struct reply_text *r)
 {
 	char code[4] = "";
+	uint32_t deadline = clock_deadline(ms);         /* for all of its lines */
 	r->text[0] = '\0';
 	for (int lines = 0; lines < REPLY_LINES; lines++) {
 		char *s;
 		size_t n;
 		enum io_result got = io_line(io, 4096, ms, false, &s, &n);
 		if (got != IO_OK) return got;
+		if (clock_passed(deadline)) return IO_TIMEOUT;
 		for (size_t i = 0; i < n; i++)
 			if ((unsigned char)s[i] < ' ' || (unsigned char)s[i] >= 0x7f) s[i] = '?';
 		if (n < 3 || !digits(s, 3) || s[1] > '5' || s[0] < '2' || s[0] > '5' || (n > 3 && s[3] != ' ' && s[3] != '-')) return IO_BAD_EOL;

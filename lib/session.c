@@ -32,7 +32,7 @@ void reset_transaction(struct session *s)
 
 void session_tell(struct session *s, enum event_kind kind, const char *rcpt, const struct reply *r)
 {
-	struct event e = { .kind = kind, .message = s->messages, .nrcpt = s->tx.accepted, .errors = s->errors, .size = s->tx.data.size };
+	struct event e = { .kind = kind, .message = kind == EVENT_ENDED || s->tx.begun ? s->messages : 0, .nrcpt = s->tx.accepted, .errors = s->errors, .size = s->tx.data.size };
 	snprintf(e.from, sizeof e.from, "%s", s->tx.from.text);
 	snprintf(e.rcpt, sizeof e.rcpt, "%.255s", rcpt);
 	snprintf(e.helo, sizeof e.helo, "%s", s->helo);
@@ -183,7 +183,7 @@ static const struct verb {
 	{ "MAIL", verb_mail, BOTH, ST_GREETED, ARG_MUST, "MAIL FROM:<sender> [SIZE=octets] [BODY=8BITMIME] [SMTPUTF8]" },
 	{ "RCPT", verb_rcpt, BOTH, ST_MAIL | ST_RCPT, ARG_MUST, "RCPT TO:<recipient>" },
 	{ "DATA", verb_data, BOTH, ST_RCPT, ARG_NONE, "DATA" },
-	{ "BDAT", verb_bdat, BOTH, ANY, ARG_MUST, "BDAT octets [LAST]" },        /* swallows its octets, then looks at the state */
+	{ "BDAT", verb_bdat, BOTH, ANY, ARG_MAY, "BDAT octets [LAST]" },        /* swallows its octets, then looks at the state */
 	{ "RSET", verb_rset, BOTH, ANY, ARG_NONE, "RSET" },
 	{ "NOOP", verb_noop, BOTH, ANY, ARG_MAY, "NOOP" },
 	{ "HELP", verb_help, BOTH, ANY, ARG_MAY, "HELP [command]" },

@@ -13,7 +13,25 @@
 #include <systemd/sd-daemon.h>
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
+#endif
 
+/* Where libsystemd is not there: the protocol itself is two variables and a convention (sd_listen_fds(3), NOTES).  */
+static int plain_passed_descriptors(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	return pid && fds && atol(pid) == (long)getpid() ? atoi(fds) : 0;
+}
+
+static bool plain_connected_stream(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof value;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &len) != 0 || value != SOCK_STREAM) return false;
+	len = sizeof value;
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && !value;
+}
+
+#ifdef HAVE_SYSTEMD
 /* The address of a libsystemd function; `target` is a function pointer of its type.  */
 static bool load(const char *name, void *target)
 {
@@ -27,13 +45,13 @@ static bool load(const char *name, void *target)
 static int passed_descriptors(void)
 {
 	__typeof__(&sd_listen_fds) listen_fds;
-	return load("sd_listen_fds", &listen_fds) ? listen_fds(1) : -1;
+	return load("sd_listen_fds", &listen_fds) ? listen_fds(1) : plain_passed_descriptors();
 }
 
 static bool connected_stream(int fd)
 {
 	__typeof__(&sd_is_socket) is_socket;
-	return load("sd_is_socket", &is_socket) && is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0;
+	return load("sd_is_socket", &is_socket) ? is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0 : plain_connected_stream(fd);
 }
 
 bool systemd_journal(int priority, const char *text, const struct systemd_field *fields, size_t n)
@@ -56,21 +74,8 @@ bool systemd_journal(int priority, const char *text, const struct systemd_field 
 	return sendv(iov, (int)count) == 0;
 }
 #else
-/* The protocol itself is two variables and a convention (sd_listen_fds(3), NOTES).  */
-static int passed_descriptors(void)
-{
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	return pid && fds && atol(pid) == (long)getpid() ? atoi(fds) : 0;
-}
-
-static bool connected_stream(int fd)
-{
-	int value = 0;
-	socklen_t len = sizeof value;
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &len) != 0 || value != SOCK_STREAM) return false;
-	len = sizeof value;
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && !value;
-}
+static int passed_descriptors(void) { return plain_passed_descriptors(); }
+static bool connected_stream(int fd) { return plain_connected_stream(fd); }
 
 bool systemd_journal(int priority, const char *text, const struct systemd_field *fields, size_t n)
 {

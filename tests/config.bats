@@ -54,7 +54,7 @@ show() { clean_env "$HANDLER" -C "$BATS_TEST_TMPDIR/conf" --show-config; }
 
 @test "a bad configuration: 421 for the client, one line with file, line and reason, status 78" {
 	local bad=('nonsense = 1' 'max_size = lots' 'max_size = 99999999999999999999G' 'vrfy = maybe' 'hostname = a b' 'just words' 'max_recipients = 99'
-		'bare_newline = accept' 'command_timeout = 5 years' 'postmaster = root' 'log_level = 3' '= x' 'greeting = '$'\001')
+		'bare_newline = accept' 'command_timeout = 5 years' 'postmaster = root' 'log_level = 3' '= x' 'greeting = '$'\001' 'deliver = unix:' 'deliver = tcp:host' 'deliver = tcp::25')
 	for line in "${bad[@]}"; do
 		with '# one' "$line"
 		: >"$LOG"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An LMTP server on stdin and stdout that misbehaves: fake-hop.py STAGE ACTION [KEYWORD...]
 
-STAGE: greeting LHLO MAIL RCPT RCPT2 DATA BDAT end RSET never.  ACTION there: die, kill, hang, nonsense, long, endless, mismatch, or a reply's text, with \\n for
+STAGE: greeting LHLO MAIL RCPT RCPT2 DATA BDAT end RSET never.  ACTION there: die, kill, hang, nonsense, long, endless, drip, mismatch, or a reply's text, with \\n for
 line breaks.  KEYWORDs are offered in LHLO (default: PIPELINING CHUNKING X-ALL-OR-NOTHING 8BITMIME SMTPUTF8 SIZE).  What it takes goes to $FAKE_LOG.
 """
 import os, signal, sys, time
@@ -35,6 +35,10 @@ def at(here, reply):
     elif action == "endless":
         while True:
             say("250-again")
+    elif action == "drip":
+        while True:
+            say("250-wait")
+            time.sleep(0.1)
     elif action == "mismatch":
         say("250-one\r\n550 two")
     else:
@@ -90,6 +94,8 @@ while True:
             at("BDAT", "250 2.0.0 chunk")
     elif verb == "RSET":
         at("RSET", "250 2.0.0 ok")
+    elif verb == "VRFY":
+        at("VRFY", "250 2.1.5 <x@y>")
     elif verb == "QUIT":
         say("221 bye")
         break

@@ -259,12 +259,93 @@ teardown() { [ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true; }
 }
 
 @test "what cannot be reached: 451 and a log line" {
-	for deliver in unix:/nonexistent/socket tcp:127.0.0.1:1 tcp:nonsense; do
+	for deliver in unix:/nonexistent/socket tcp:127.0.0.1:1; do
 		OPTIONS=(-o "deliver=$deliver")
 		run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" NOOP
 		[[ "${lines[1]}" == "451 4.3.0"* ]]
 		grep -q "cannot connect to $deliver" "$LOG"
 	done
+}
+
+@test "a next hop whose backlog is full: 451 in time" {
+	"$PYTHON" - "$BATS_TEST_TMPDIR/sock" "$HANDLER" "${SETTINGS[@]}" -o "deliver=unix:$BATS_TEST_TMPDIR/sock" -o deliver_timeout=500ms 2>>"$LOG" <<'EOF'
+import socket, subprocess, sys, time
+l = socket.socket(socket.AF_UNIX)
+l.bind(sys.argv[1])
+l.listen(0)
+full = []
+while True:
+    c = socket.socket(socket.AF_UNIX)
+    c.setblocking(False)
+    full.append(c)
+    try:
+        c.connect(sys.argv[1])
+    except BlockingIOError:
+        break
+t = time.monotonic()
+p = subprocess.run(sys.argv[2:], input=b"EHLO c\nMAIL FROM:<a@b.example>\nRCPT TO:<alice@example.test>\nQUIT\n", stdout=subprocess.PIPE, timeout=60)
+assert b"451 4.3.0" in p.stdout and time.monotonic() - t < 10, p
+EOF
+	grep -q "cannot connect to unix:$BATS_TEST_TMPDIR/sock: Connection timed out" "$LOG"
+}
+
+@test "a helper that dies in mid-transaction is not replaced before it is over: no false 250" {
+	# the helper dies when it is asked; VRFY would reach a new one
+	cat >"$BATS_TEST_TMPDIR/hop" <<EOF
+#!/bin/bash
+if [ ! -e "$BATS_TEST_TMPDIR/first" ]; then
+	touch "$BATS_TEST_TMPDIR/first"
+	exec "$PYTHON" "$TESTS/fake-hop.py" VRFY die
+fi
+exec "$DELIVER" "\$@"
+EOF
+	chmod +x "$BATS_TEST_TMPDIR/hop"
+	export FAKE_LOG=$BATS_TEST_TMPDIR/fake.log
+	OPTIONS=(-o "deliver=$BATS_TEST_TMPDIR/hop" -o vrfy=yes)
+	run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" "VRFY alice@example.test" "VRFY alice@example.test" DATA \
+		"MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA x .
+	expect "$SENDER" "250 *" "451 4.3.0*" "451 4.3.0*" "451 4.3.0*" "$SENDER" "250 *" "354 *" "250 2.0.0 Ok, stored*"
+	[ "$(count "$ROOT/example.test/alice")" = 1 ]
+}
+
+@test "a reply that comes line by line for ever ends with deliver_timeout" {
+	MORE=(-o deliver_timeout=500ms)
+	fake RCPT drip
+	run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" NOOP
+	expect "$SENDER" "451 4.3.0*" "250 2.0.0*"
+	grep -q 'next hop failed: it does not answer in time' "$LOG"
+}
+
+@test "3xx where none is due is nonsense, not the client's" {
+	for stage in MAIL RCPT; do
+		fake $stage '354 go on'
+		run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA
+		expect "${NEXT[@]}"
+	done
+	fake DATA '334 what' PIPELINING X-ALL-OR-NOTHING
+	run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA
+	expect "$SENDER" "250 *" "451 4.3.0*"
+}
+
+@test "a message too large for the helper alone, to two recipients: its refusal comes at once" {
+	printf '#!/bin/bash\nexec %q "$@" -o max_size=65536\n' "$DELIVER" >"$BATS_TEST_TMPDIR/hop"
+	chmod +x "$BATS_TEST_TMPDIR/hop"
+	{ lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" "RCPT TO:<bob@example.test>" DATA
+	  yes "$(printf '%070d\r' 0)" | head -n 3000
+	  lines . QUIT; } >"$BATS_TEST_TMPDIR/in"
+	run over_socket whole "$BATS_TEST_TMPDIR/in" -o "deliver=$BATS_TEST_TMPDIR/hop"
+	[[ "$output" == *"552 5.3.4"* ]]
+	refute grep -q 'next hop failed' "$LOG"
+}
+
+@test "a parent that ignores SIGCHLD or blocks signals changes nothing" {
+	lines "EHLO c" "${MESSAGE[@]}" QUIT >"$BATS_TEST_TMPDIR/in"
+	bash -c 'trap "" CHLD; exec "$@"' x "$HANDLER" "${SETTINGS[@]}" <"$BATS_TEST_TMPDIR/in" 2>>"$LOG" >/dev/null
+	refute grep -q 'next hop failed' "$LOG"
+	"$PYTHON" -c 'import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
+os.execv(sys.argv[1], sys.argv[1:])' "$HANDLER" "${SETTINGS[@]}" <"$BATS_TEST_TMPDIR/in" 2>>"$LOG" >/dev/null
+	[ "$(count "$ROOT/example.test/alice")" = 2 ]
 }
 
 @test "deliver = unix: RCPTMAX is not announced before it is known" {

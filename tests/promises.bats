@@ -138,7 +138,7 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 	until_true gone "$KEEPER"
 	grep -q '^451 4.3.0' "$BATS_TEST_TMPDIR/out"
 	[ "$(count "$ROOT/example.test/alice")" = 0 ]
-	grep -q 'next hop failed: maildir-deliver was ended by signal 9' "$LOG"
+	grep -q 'next hop failed: the program was ended by signal 9' "$LOG"
 }
 
 @test "P3: disk full: 452, nothing delivered, nothing left; the next message is taken" {
@@ -204,11 +204,11 @@ EOF
 		exec 9>&-
 		until_true gone "$keeper"
 	}
-	peak 2000       # 144 KiB: every buffer has been full once
+	peak 2000       # 144 KiB; later there may be larger reads into the same buffers, 170 KiB in all
 	peak 600000     # 43 MiB
 	paste "$BATS_TEST_TMPDIR/peak.2000" "$BATS_TEST_TMPDIR/peak.600000"
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/peak.2000")" = 3 ]
-	paste "$BATS_TEST_TMPDIR/peak.2000" "$BATS_TEST_TMPDIR/peak.600000" | awk '{if ($2 > $1 + 128) exit 1}'
+	paste "$BATS_TEST_TMPDIR/peak.2000" "$BATS_TEST_TMPDIR/peak.600000" | awk '{if ($2 > $1 + 256) exit 1}'
 }
 
 @test "P7: 50000 commands, and a line of 10 MB, in the same memory" {

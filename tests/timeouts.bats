@@ -110,6 +110,49 @@ EOF
 	grep -q 'ended: client does not read' "$LOG"
 }
 
+@test "a client that never reads, at the end of the session: no killed speaker, status 0" {
+	slow -o session_timeout=500ms <<'EOF'
+s.setblocking(False)
+t = time.monotonic()
+while p.poll() is None and time.monotonic() - t < 20:
+    try:
+        s.send(b"HELP\r\n" * 1000)
+    except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+        os.sched_yield()
+ended()
+EOF
+	refute grep -q 'speaker killed' "$LOG"
+}
+
+@test "TERM while half a command has come: 421 4.3.2 at once" {
+	slow <<'EOF'
+send(b"EHLO c"); hear(b"250 HELP")
+s.sendall(b"NO")
+import fcntl, termios, struct
+while struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, b"\0" * 4))[0]:
+    os.sched_yield()
+p.send_signal(signal.SIGTERM)
+assert b"421 4.3.2" in rest()
+ended()
+EOF
+}
+
+@test "a descriptor that does not wait is made to" {
+	slow <<'EOF'
+import socket as k
+a, b = k.socketpair()
+b.setblocking(False)
+q = subprocess.Popen(sys.argv[2:], stdin=b, stdout=b)
+b.close()
+a.settimeout(20)
+assert a.recv(100).startswith(b"220")
+a.sendall(b"QUIT\r\n")
+assert a.recv(100).startswith(b"221")
+assert q.wait(20) == 0
+p.kill()
+EOF
+}
+
 @test "a client that waits long between messages is still served: the helper does not give up first" {
 	slow -o command_timeout=1s -o data_timeout=1s <<'EOF'
 send(*START, b"DATA", b"x", b".")

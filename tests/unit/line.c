@@ -414,7 +414,8 @@ static void test_stop(void)
 	peer.in = "D\r\nE\r\n";
 	peer.at = 0;
 	peer.n = 6;
-	check(io_line(&io, 512, 10 * TICK, true, &line, &len) == IO_OK && strcmp(line, "CD") == 0, "a line that has begun is finished");
+	check(io_line(&io, 512, 10 * TICK, true, &line, &len) == IO_STOP, "idle, a line that has begun is not waited for");
+	check(io_line(&io, 512, 10 * TICK, false, &line, &len) == IO_OK && strcmp(line, "CD") == 0, "and nothing of it is lost");
 	check(io_line(&io, 512, 10 * TICK, false, &line, &len) == IO_OK && strcmp(line, "E") == 0, "with a transaction in hand it goes on");
 	check(io_line(&io, 512, 10 * TICK, true, &line, &len) == IO_STOP, "idle, it stops");
 	peer.open_end = false;

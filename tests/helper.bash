@@ -19,13 +19,13 @@ setup() {
 clean_env() { env -i PATH="$PATH" LC_ALL=C TZ=UTC ${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} "$@"; }
 
 # handler [OPTION...] < transcript: one session on a pipe, where LF alone is a line end; the log goes to $LOG.
-handler() { clean_env timeout 30 "$HANDLER" "${SETTINGS[@]}" "$@" 2>>"$LOG"; }
+handler() { clean_env timeout 120 "$HANDLER" "${SETTINGS[@]}" "$@" 2>>"$LOG"; }
 
 # strict [OPTION...] < transcript: the same as strict as a socket.
 strict() { handler -o strict=yes "$@"; }
 
 # deliver [OPTION...]: maildir-deliver.
-deliver() { clean_env timeout 30 "$DELIVER" "${SETTINGS[@]}" "$@"; }
+deliver() { clean_env timeout 120 "$DELIVER" "${SETTINGS[@]}" "$@"; }
 
 # lines LINE...: each with CRLF.
 lines() { printf '%s\r\n' "$@"; }
@@ -89,10 +89,10 @@ replay() {
 # refute COMMAND...: it fails.  (A bare ! would not fail a test.)
 refute() { ! "$@"; }
 
-# until_true COMMAND...: wait for a condition, at most ten seconds.
+# until_true COMMAND...: wait for a condition, at most half a minute.
 until_true() {
 	local i
-	for ((i = 0; i < 1000; i++)); do
+	for ((i = 0; i < 3000; i++)); do
 		"$@" && return 0
 		read -rt 0.01 <> <(:) || true
 	done

@@ -242,6 +242,7 @@ static int options(struct config *cf, int argc, char **argv)
 static void prepare(struct handler *h)
 {
 	struct session *s = &h->session;
+	bool network = is_socket(0) || strcmp(h->peer, "local") != 0;   /* a TLS program may hand the network on by a pipe */
 	bool program = !config_scheme(h->cf.deliver, "unix:") && !config_scheme(h->cf.deliver, "tcp:");
 	s->cf = &h->cf;
 	s->backend = &backend;
@@ -251,7 +252,7 @@ static void prepare(struct handler *h)
 	s->size_max = h->cf.max_size;
 	s->rcpt_max = program ? (unsigned)h->cf.max_recipients : 0;
 	s->io = (struct io){ .in = 0, .out = 1, .ibuf = h->input, .isize = sizeof h->input, .obuf = h->output, .osize = sizeof h->output,
-		.strict = h->cf.strict || is_socket(0) };
+		.strict = h->cf.strict || network };
 }
 
 int main(int argc, char **argv)

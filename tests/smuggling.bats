@@ -302,6 +302,15 @@ stored() {
 	[ "$(count "$ROOT/example.test/alice")" = 1 ]
 }
 
+@test "a pipe that comes from the network, as the environment tells, is as strict" {
+	for name in REMOTE_ADDR TCPREMOTEIP; do
+		printf 'EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nx\n.\nNOOP\r\n.\r\nQUIT\r\n' |
+			clean_env "$name=192.0.2.1" "$HANDLER" "${SETTINGS[@]}" 2>>"$LOG" >"$BATS_TEST_TMPDIR/out"
+		[ "$(grep -c '^554 5.6.0' "$BATS_TEST_TMPDIR/out")" = 1 ]
+	done
+	no_trace
+}
+
 @test "in a message for the MDA form no dot ends anything" {
 	printf 'Subject: x\n\na\n.\nb\r\n.\r\nc\n..\n' | deliver -d alice@example.test
 	[ "$(tail -n +3 "$(new_files "$ROOT/example.test/alice")" | tr '\n' '|')" = "Subject: x||a|.|b|.|c|..|" ]

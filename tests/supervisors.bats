@@ -170,7 +170,7 @@ twice_ended() { [ "$(grep -c ' ended: quit' "$LOG")" = 2 ]; }
 
 # peer_of [NAME=VALUE...]: how Received names the peer of a session on a pipe.
 peer_of() {
-	printf '%s\n' 'EHLO client.example.org' 'MAIL FROM:<>' 'RCPT TO:<bob@example.test>' DATA 'Subject: peer' '' . QUIT |
+	printf '%s\r\n' 'EHLO client.example.org' 'MAIL FROM:<>' 'RCPT TO:<bob@example.test>' DATA 'Subject: peer' '' . QUIT |
 		clean_env "$@" "$HANDLER" "${SETTINGS[@]}" >/dev/null 2>>"$LOG"
 	sed -n 's/^Received: from client.example.org (\(.*\))$/\1/p' "$(message bob peer)"
 	rm "$ROOT/example.test/bob/new"/*

@@ -212,7 +212,11 @@ static bool is_socket(int fd)
 static int wrong_usage(const char *what)
 {
 	char text[256];
-	if (take_connection() && is_socket(0)) reply_write(1, REPLY(BAD_CONFIG));
+	if (!take_connection() || !is_socket(0)) {      /* a person at a shell */
+		fprintf(stderr, "smtp-handler: wrong usage: %s; see smtp-handler --help\n", log_escape(text, sizeof text, what));
+		return EX_USAGE;
+	}
+	reply_write(1, REPLY(BAD_CONFIG));
 	log_open("smtp-handler", LEVEL_INFO, "", "", LOG_LINES);
 	log_line(LEVEL_ERROR, "wrong usage: %s; see smtp-handler --help", log_escape(text, sizeof text, what));
 	return EX_USAGE;
@@ -229,7 +233,7 @@ static int options(struct config *cf, int argc, char **argv)
 		if (opt == OPT_VERSION) return puts("smtp-handler " VERSION), EX_OK;
 		if (opt == OPT_HELP) return fputs(usage, stdout), EX_OK;
 		if (opt == OPT_SHOW_CONFIG) show = true;
-		else if (opt == '?' || !config_option(cf, opt, optarg)) return wrong_usage(argv[optind - 1]);
+		else if (opt == '?' || !config_option(cf, opt, optarg)) return wrong_usage(argv[optind > argc ? argc - 1 : optind - 1]);  /* musl goes past a missing argument */
 	}
 	if (optind < argc) return wrong_usage(argv[optind]);
 	if (!show) return -1;

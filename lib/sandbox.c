@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -91,6 +92,9 @@ bool sandbox_speaker(void)
 
 void sandbox_beneath(int fd)
 {
+	const struct rlimit none = { 0, 0 };
+	setrlimit(RLIMIT_NPROC, &none);
+	setrlimit(RLIMIT_CORE, &none);
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	struct ruleset rules = { .fs = FS_ALL | LANDLOCK_ACCESS_FS_REFER };
 	if (version >= 3) rules.fs |= LANDLOCK_ACCESS_FS_TRUNCATE;

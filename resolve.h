@@ -1,4 +1,4 @@
-/* Recipient to mailbox directory: mail_root/DOMAIN/LOCAL (DESIGN 4).  */
+/* Recipient to mailbox directory: mail_root/DOMAIN/LOCAL (maildir-deliver(8)).  */
 #ifndef RESOLVE_H
 #define RESOLVE_H
 

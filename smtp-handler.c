@@ -58,7 +58,7 @@ static bool connect_hop(struct session *s)
 		drop_hop(s);
 		return false;
 	}
-	s->rcpt_max = !h->hop.all_or_nothing ? 1 : h->hop.rcpt_max ? h->hop.rcpt_max : (unsigned)s->cf->max_recipients;     /* every reply stays true: DESIGN 3 */
+	s->rcpt_max = !h->hop.all_or_nothing ? 1 : h->hop.rcpt_max ? h->hop.rcpt_max : (unsigned)s->cf->max_recipients;     /* so that one reply is true for all */
 	return true;
 }
 

@@ -1,4 +1,4 @@
-/* Keeper and speaker (DESIGN 6): two processes from before the first octet of the network.  The speaker holds the dialogue and can read,
+/* Keeper and speaker: two processes from before the first octet of the network.  The speaker holds the dialogue and can read,
  * write and exit; the keeper does for it what needs more.  */
 #ifndef KEEPER_H
 #define KEEPER_H
@@ -17,7 +17,7 @@ struct keeper {
 };
 
 /* Fork the speaker, serve it, and see to it that nothing is left when it has ended.  Descriptors 0 and 1 are the client's and are closed on
- * return.  Returns the exit status of the program (DESIGN 2).  */
+ * return.  Returns the exit status of the program (smtp-handler(8), EXIT STATUS).  */
 int keeper_run(const struct keeper *k);
 
 /* Of the speaker: */

@@ -1,4 +1,4 @@
-/* The walls (DESIGN 6).  Where the kernel has no Landlock, that one is missing and nothing else changes.  */
+/* The walls around each process.  Where the kernel has no Landlock, that one is missing and nothing else changes.  */
 #ifndef SANDBOX_H
 #define SANDBOX_H
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# DESIGN 2: the same program under every supervisor: where the connection is, who the peer is, where the log goes, the exit status.
+# The same program under every supervisor: where the connection is, who the peer is, where the log goes, the exit status.
 # shellcheck disable=SC2030,SC2031,SC2034  # a test is a subshell of its own; HOST, BEFORE and VARIABLES are read by servers.bash
 load helper
 load servers

@@ -42,8 +42,10 @@ static void drop_hop(struct session *s)
 {
 	struct handler *h = s->ctx;
 	struct event e = { .kind = EVENT_HOP_FAILED };
-	snprintf(e.reply, sizeof e.reply, "%s", h->hop.why);
-	keeper_tell(&e);
+	if (h->hop.why) {
+		snprintf(e.reply, sizeof e.reply, "%s", h->hop.why);
+		keeper_tell(&e);
+	}
 	keeper_drop_hop();
 	h->connected = false;
 }

@@ -95,6 +95,7 @@ bool hop_open(struct hop *h, int fd, unsigned timeout, uint32_t end, const char 
 	io_puts(&h->io, name);
 	io_puts(&h->io, "\r\n");
 	if (!good(answer(h, &h->reply))) return h->open = false;
+	h->why = NULL;
 	learn(h, h->reply.text);
 	h->rcpt_max = learn_rcpt_max(h->reply.text);
 	return h->open;
@@ -150,7 +151,9 @@ const struct reply *hop_begin(struct hop *h)
 	const struct reply *r = answer_or_354(h, &h->reply, true);
 	h->in_data = r->code == 354;
 	if (h->in_data) return NULL;
-	return good(r) ? broken(h) : r;
+	if (!good(r)) return r;
+	h->why = "it talks nonsense";
+	return broken(h);
 }
 
 /* Read answers to chunks until `most` are due.  The first refusal is kept: the next hop has dropped the transaction.  */
@@ -194,6 +197,7 @@ void hop_write(struct hop *h, const char *p, size_t n)
 {
 	if (h->failure) return;
 	if (h->io.dead) {
+		h->why = "it does not take the message";
 		broken(h);
 		return;
 	}

@@ -24,7 +24,7 @@ struct hop {
 	bool line_start;        /* in DATA: the next octet starts a line */
 	unsigned accepted;      /* recipients that will have an answer each */
 	unsigned chunks_due;    /* BDATs not answered yet */
-	const char *why;        /* why the dialogue has broken, for the log */
+	const char *why;        /* why the dialogue has broken, for the log; NULL when that is not the next hop's fault */
 	const struct reply *failure;    /* first failure of the transaction; then all else is for nothing */
 	struct reply_text mail_reply, reply;
 	struct reply_text kept; /* a refusal of chunks or message, which later answers must not overwrite */

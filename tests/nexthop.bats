@@ -327,6 +327,13 @@ EOF
 	expect "$SENDER" "250 *" "451 4.3.0*"
 }
 
+@test "a client's bad message to a next hop without CHUNKING: the hop is given up and reached anew, and not blamed" {
+	fake never die PIPELINING X-ALL-OR-NOTHING
+	run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA $'x\ry' . "${MESSAGE[@]}"
+	expect "$SENDER" "250 *" "354 *" "554 5.6.0*" "$SENDER" "250 *" "354 *" "250 2.0.0*"
+	refute grep -q 'next hop failed' "$LOG"
+}
+
 @test "a message too large for the helper alone, to two recipients: its refusal comes at once" {
 	printf '#!/bin/bash\nexec %q "$@" -o max_size=65536\n' "$DELIVER" >"$BATS_TEST_TMPDIR/hop"
 	chmod +x "$BATS_TEST_TMPDIR/hop"

@@ -300,7 +300,6 @@ fi
 exec "$DELIVER" "\$@"
 EOF
 	chmod +x "$BATS_TEST_TMPDIR/hop"
-	export FAKE_LOG=$BATS_TEST_TMPDIR/fake.log
 	OPTIONS=(-o "deliver=$BATS_TEST_TMPDIR/hop" -o vrfy=yes)
 	run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" "VRFY alice@example.test" "VRFY alice@example.test" DATA \
 		"MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA x .

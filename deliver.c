@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -132,8 +132,9 @@ static int lmtp(struct deliver *d)
 	s->peer = d->peer;
 	s->id = d->id;
 	s->size_max = d->cf.max_size + TRACE_ROOM;      /* a message of the greatest size, and the trace header before it */
-	s->rcpt_max = (unsigned)(d->cf.max_recipients < d->delivery.most ? d->cf.max_recipients : d->delivery.most);
+	s->rcpt_max = (unsigned)d->cf.max_recipients;
 	s->io = input(d);
+	s->silent = getenv("SMTP_AHEAD") != NULL;
 	d->started = millis();
 	session_run(s);
 	return EX_OK;
@@ -303,23 +304,37 @@ static const char *clean_sender(char *out, size_t size, const char *s)
 	return out;
 }
 
+/* For smtp-handler we need no limits of our own: it keeps them, and when it ends in whatever way, we read end of file and leave nothing
+ * behind.  So no signal that may come to all of its processes shall end us first.  (SIGPIPE and SIGXFSZ it ignores, and so do we.)  */
+static void be_supervised(struct deliver *d, const char *id)
+{
+	sigset_t stop;
+	strcpy(d->id, id);
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGHUP);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+}
+
+static void be_alone(struct deliver *d)
+{
+	peer_session_id(d->id);
+	peer_find(d->peer);
+	clock_signals();
+	clock_stop_on(SIGINT);
+	clock_stop_on(SIGHUP);
+	clock_start((unsigned)(d->cf.command_timeout < d->cf.data_timeout ? d->cf.command_timeout : d->cf.data_timeout));
+}
+
 /* Who we are for the log; what we need no more is dropped.  */
 static void settle_in(struct deliver *d)
 {
 	const char *id = getenv("SMTP_ID");
 	d->supervised = id && strlen(id) < sizeof d->id && strspn(id, "0123456789abcdef") == strlen(id);
-	if (!d->supervised) {
-		peer_session_id(d->id);
-		peer_find(d->peer);
-	} else {                /* the handler's limits end sooner */
-		strcpy(d->id, id);
-		d->cf.session_timeout += 60000;
-		d->cf.command_timeout = d->cf.data_timeout = d->cf.session_timeout;
-	}
-	clock_signals();
-	clock_start((unsigned)(d->cf.command_timeout < d->cf.data_timeout ? d->cf.command_timeout : d->cf.data_timeout));
+	if (d->supervised) be_supervised(d, id);
+	else be_alone(d);
 	owner_only();
-	umask(077);
 }
 
 int main(int argc, char **argv)
@@ -332,7 +347,8 @@ int main(int argc, char **argv)
 	bool configured = config_load(&d->cf);
 	if (o.show && configured) return config_show(&d->cf), EX_OK;
 	settle_in(d);
-	log_open("maildir-deliver", (enum log_level)d->cf.log_level, d->id, d->peer, o.lmtp ? LOG_LINES : LOG_STATUS);
+	log_open("maildir-deliver", d->id, d->peer, o.lmtp ? LOG_LINES : LOG_STATUS);
+	log_level((enum log_level)d->cf.log_level);
 	if (!configured) {
 		if (o.show || o.make) return fprintf(stderr, "maildir-deliver: %s\n", d->cf.error), EX_CONFIG;
 		log_line(LEVEL_ERROR, "%s", d->cf.error);
@@ -345,6 +361,6 @@ int main(int argc, char **argv)
 	bool opened = resolver_open(&d->resolver, &d->cf, !o.make);
 	if (o.make) return make(d, o.make);
 	if (opened && d->cf.sandbox) sandbox_beneath(d->resolver.root);
-	delivery_init(&d->delivery, d->cf.hostname);
+	if (!delivery_init(&d->delivery, d->cf.hostname, d->cf.max_recipients)) return mda_exit(REPLY(LOCAL_ERROR));
 	return o.lmtp ? lmtp(d) : mda(d, from, o.rcpts, o.count);
 }

@@ -6,37 +6,57 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "log.h"
 #include "owner.h"
+
+/* One name of a mailbox.  */
+struct name {
+	struct name *next;      /* of the same mailbox */
+	char rcpt[PATH_MAX_LEN + 1];
+};
 
 struct copy {
 	struct maildir box;
 	struct maildir_file file;
-	char *head;             /* Return-Path and Delivered-To lines */
-	size_t marks;           /* where the Delivered-To lines begin in it */
-	size_t head_len;
+	struct name *names;
+	size_t head_len, head_lines;    /* Return-Path and Delivered-To */
 };
 
-enum { DESCRIPTORS_PER_COPY = 3, DESCRIPTORS_ELSE = 24, MARKS_MOST = 200 };
+enum { DESCRIPTORS_PER_COPY = 3, DESCRIPTORS_ELSE = 24, SURELY = 64, MARKS_MOST = 200 };
 
-void delivery_init(struct delivery *d, const char *host)
+static const char mark[] = "Delivered-To:";
+
+/* One mapping, of which a page that is not used costs nothing.  */
+bool delivery_init(struct delivery *d, const char *host, size_t room)
 {
-	struct rlimit limit = { .rlim_cur = 1024 };
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+	d->host = host;
+	d->room = room;
+	d->most = (SURELY - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
+	d->copies = mmap(NULL, room * (sizeof *d->copies + sizeof *d->names), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	d->names = (struct name *)(d->copies + room);
+	return d->copies != MAP_FAILED;
+}
+
+/* As many descriptors as we may have.  */
+static void raise_limit(struct delivery *d)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+	if (limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 		getrlimit(RLIMIT_NOFILE, &limit);
 	}
-	d->host = host;
-	d->most = (size_t)(limit.rlim_cur - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
+	if (limit.rlim_cur > SURELY) d->most = (size_t)(limit.rlim_cur - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
 }
 
 static const struct { int error; const struct reply *reply; } replies[] = {
@@ -54,55 +74,46 @@ static const struct reply *reply_for(int error)
 /* Note the first failure, and say it in the log.  */
 static void fail(struct delivery *d, const struct copy *c, const char *what, int error)
 {
-	char text[600], mark[300] = "";
+	char text[4 * PATH_MAX_LEN + 8];
 	if (d->error) return;
 	d->error = error;
-	if (c) snprintf(mark, sizeof mark, "%.*s", (int)strcspn(c->head + c->marks, "\n"), c->head + c->marks);
-	log_line(LEVEL_ERROR, "%s: %s: %s", log_escape(text, sizeof text, mark), what, strerror(error));
+	log_line(LEVEL_ERROR, "%s: %s: %s", log_escape(text, sizeof text, c->names->rcpt), what, strerror(error));
 }
 
-static bool append_mark(struct copy *c, const char *rcpt)
+/* The copy for this directory, whatever it was called before; NULL if there is none yet.  */
+static struct copy *find_copy(const struct delivery *d, const struct maildir *box)
 {
-	static const char name[] = "Delivered-To: ";
-	size_t n = sizeof name - 1 + strlen(rcpt) + 1;
-	char *head = realloc(c->head, c->head_len + n + 1);
-	if (!head) return false;
-	c->head = head;
-	c->head_len += (size_t)sprintf(head + c->head_len, "%s%s\n", name, rcpt);
-	return true;
+	for (size_t i = 0; i < d->count; i++)
+		if (d->copies[i].box.dev == box->dev && d->copies[i].box.ino == box->ino) return &d->copies[i];
+	return NULL;
 }
 
 const struct reply *delivery_add(struct delivery *d, int box, const char *rcpt)
 {
-	struct copy c = { .file.fd = -1 };
-	int e = maildir_open(&c.box, box);
+	struct maildir m;
+	int e = maildir_open(&m, box);
 	if (e) {
-		char text[600];
+		char text[4 * PATH_MAX_LEN + 8];
 		log_line(LEVEL_ERROR, "%s: cannot open mailbox: %s", log_escape(text, sizeof text, rcpt), strerror(e));
 		return reply_for(e);
 	}
-	for (size_t i = 0; i < d->count; i++) {
-		if (d->copies[i].box.dev != c.box.dev || d->copies[i].box.ino != c.box.ino) continue;
-		maildir_close(&c.box);
-		return append_mark(&d->copies[i], rcpt) ? NULL : REPLY(LOCAL_ERROR);
+	struct copy *c = find_copy(d, &m);
+	if (!c && d->count == d->most) raise_limit(d);
+	bool full = d->named == d->room || (!c && d->count >= d->most);
+	if (c || full) maildir_close(&m);
+	if (full) return REPLY(TOO_MANY_RCPT);
+	if (!c) {
+		c = &d->copies[d->count++];
+		*c = (struct copy){ .box = m, .file.fd = -1 };
 	}
-	if (d->count == d->room && d->count < d->most) {
-		size_t room = d->room ? d->room * 2 : 4;
-		struct copy *more = reallocarray(d->copies, room, sizeof *more);
-		if (more) {
-			d->copies = more;
-			d->room = room;
-		}
-	}
-	if (d->count == d->room || d->count >= d->most || !append_mark(&c, rcpt)) {
-		maildir_close(&c.box);
-		return REPLY(TOO_MANY_RCPT);
-	}
-	d->copies[d->count++] = c;
+	struct name *n = &d->names[d->named++], **last = &c->names;
+	while (*last) last = &(*last)->next;
+	*last = n;
+	n->next = NULL;
+	snprintf(n->rcpt, sizeof n->rcpt, "%s", rcpt);
 	return NULL;
 }
 
-/* Put Return-Path in front of the marks of each copy.  */
 void delivery_begin(struct delivery *d, const char *sender)
 {
 	snprintf(d->sender, sizeof d->sender, "%s", sender);
@@ -111,21 +122,7 @@ void delivery_begin(struct delivery *d, const char *sender)
 	d->size = d->lines = d->written = 0;
 	d->body_len = 0;
 	d->marks = 0;
-	for (size_t i = 0; i < d->count; i++) {
-		struct copy *c = &d->copies[i];
-		d->apart |= c->box.uid != d->copies[0].box.uid;
-		size_t n = strlen(sender) + sizeof "Return-Path: <>\n" - 1;
-		char *head = malloc(n + c->head_len + 1);
-		if (!head) {
-			fail(d, c, "no memory", ENOMEM);
-			return;
-		}
-		sprintf(head, "Return-Path: <%s>\n%s", sender, c->head);
-		free(c->head);
-		c->head = head;
-		c->head_len += n;
-		c->marks = n;
-	}
+	for (size_t i = 0; i < d->count; i++) d->apart |= d->copies[i].box.uid != d->copies[0].box.uid;
 }
 
 /* Write all of the vector; it is used up.  */
@@ -149,19 +146,37 @@ static int write_all(int fd, struct iovec *v, int n)
 	return 0;
 }
 
-/* Write what is in memory behind what the file has; with the head in front of it if the file is new.  */
+/* The lines on top, and what is in memory behind them: in one call, unless a mailbox has many names.  */
+static int write_new(const struct delivery *d, struct copy *c)
+{
+	char head[4096];
+	size_t n = (size_t)snprintf(head, sizeof head, "Return-Path: <%s>\n", d->sender);
+	c->head_len = 0;
+	c->head_lines = 1;
+	for (const struct name *name = c->names; name; name = name->next) {
+		if (sizeof head - n < sizeof mark + sizeof name->rcpt + 2) {
+			int e = write_all(c->file.fd, &(struct iovec){ head, n }, 1);
+			if (e) return e;
+			c->head_len += n;
+			n = 0;
+		}
+		n += (size_t)sprintf(head + n, "%s %s\n", mark, name->rcpt);
+		c->head_lines++;
+	}
+	c->head_len += n;
+	return write_all(c->file.fd, (struct iovec[]){ { head, n }, { (void *)d->body, d->body_len } }, 2);
+}
+
+/* Write what is in memory behind what the file has.  */
 static void write_copy(struct delivery *d, struct copy *c)
 {
-	struct iovec v[] = { { c->head, c->head_len }, { d->body, d->body_len } };
 	bool new = c->file.where == MAILDIR_NONE;
-	int e = new ? maildir_create(&c->box, &c->file, d->host) : 0;
+	int e = new ? maildir_create(&c->box, &c->file, d->host) : owner_enter(c->box.uid, c->box.gid);
 	if (e) {
 		fail(d, c, "cannot create a file in tmp", e);
 		return;
 	}
-	e = owner_enter(c->box.uid, c->box.gid);
-	if (!e) e = write_all(c->file.fd, new ? v : v + 1, new ? 2 : 1);
-	owner_leave(0);
+	e = new ? write_new(d, c) : write_all(c->file.fd, &(struct iovec){ d->body, d->body_len }, 1);
 	if (e) fail(d, c, "cannot write", e);
 }
 
@@ -188,18 +203,13 @@ void delivery_write(struct delivery *d, const char *p, size_t n)
 
 void delivery_header(struct delivery *d, const char *line)
 {
-	static const char name[] = "Delivered-To:";
-	if (strncasecmp(line, name, sizeof name - 1) != 0 || d->marks++ >= MARKS_MOST) return;
-	const char *value = line + sizeof name - 1;
+	if (strncasecmp(line, mark, sizeof mark - 1) != 0 || d->marks++ >= MARKS_MOST) return;
+	const char *value = line + sizeof mark - 1;
 	value += strspn(value, " \t");
 	size_t n = strlen(value);
 	while (n > 0 && strchr(" \t", value[n - 1])) n--;
-	for (size_t i = 0; i < d->count; i++) {
-		for (const char *mark = d->copies[i].head + d->copies[i].marks; *mark; mark = strchr(mark, '\n') + 1) {
-			const char *rcpt = mark + sizeof name;
-			if (strncasecmp(rcpt, value, n) == 0 && rcpt[n] == '\n') d->looped = true;
-		}
-	}
+	for (size_t i = 0; i < d->named; i++)
+		if (strncasecmp(d->names[i].rcpt, value, n) == 0 && d->names[i].rcpt[n] == '\0') d->looped = true;
 }
 
 static int copy_by_hand(int from, loff_t at, int to, uint64_t n, char *buf, size_t size)
@@ -240,7 +250,6 @@ static void stage(struct delivery *d)
 		if (d->error || !d->spilled) continue;
 		int e = owner_enter(c->box.uid, c->box.gid);
 		if (!e) e = copy_body(d, first, c);
-		owner_leave(0);
 		if (e) fail(d, c, "cannot copy", e);
 	}
 	if (d->count > 1) /* all disks at work before the first wait: 2.7 times faster than one fsync after the other */
@@ -255,9 +264,8 @@ static void publish(struct delivery *d, uint64_t lines)
 {
 	for (size_t i = 0; i < d->count && !d->error; i++) {
 		struct copy *c = &d->copies[i];
-		uint64_t size = c->head_len + d->size, marks = 0;
-		for (const char *p = c->head; (p = strchr(p, '\n')); p++) marks++;
-		int e = maildir_publish(&c->box, &c->file, size, size + marks + lines);
+		uint64_t size = c->head_len + d->size;
+		int e = maildir_publish(&c->box, &c->file, size, size + c->head_lines + lines);
 		if (e) fail(d, c, "cannot rename into new", e);
 	}
 	for (size_t i = 0; i < d->count && !d->error; i++) {
@@ -274,7 +282,7 @@ const struct reply *delivery_commit(struct delivery *d, uint64_t lines)
 	if (d->error) return reply_for(d->error);
 	time_t now = time(NULL);
 	for (size_t i = 0; i < d->count; i++) {
-		log_line(LEVEL_DEBUG, "stored as %s", d->copies[i].file.published);
+		log_line(LEVEL_DEBUG, "stored as %s", d->copies[i].file.name);
 		d->copies[i].file.where = MAILDIR_NONE;         /* not ours to remove any more */
 		maildir_sweep(&d->copies[i].box, now);
 	}
@@ -286,7 +294,6 @@ void delivery_end(struct delivery *d)
 	for (size_t i = 0; i < d->count; i++) {
 		maildir_retract(&d->copies[i].box, &d->copies[i].file);
 		maildir_close(&d->copies[i].box);
-		free(d->copies[i].head);
 	}
-	d->count = 0;
+	d->count = d->named = 0;
 }

@@ -12,13 +12,16 @@
 enum { DELIVERY_BODY = 65536 };
 
 struct copy;
+struct name;
 
 struct delivery {
 	const char *host;       /* our name, in file names */
 	size_t most;            /* copies that the descriptor limit allows */
+	size_t room;            /* recipients that there is room for */
+	struct copy *copies;
+	struct name *names;
 	/* the transaction */
-	struct copy *copies;    /* one for each mailbox */
-	size_t count, room;
+	size_t count, named;    /* mailboxes, each with one copy; their names, of which one may have several */
 	char sender[256];
 	bool spilled;           /* the body did not fit into memory: it is in the first copy's file, the end of it still here */
 	bool apart;             /* the mailboxes have several owners: a copy must not come out of another's file */
@@ -31,8 +34,8 @@ struct delivery {
 	char body[DELIVERY_BODY];
 };
 
-/* Once: take the host's name, and as many descriptors as we may have.  */
-void delivery_init(struct delivery *d, const char *host);
+/* Once: `host` is our name, `room` the greatest number of recipients.  False without the memory for them.  */
+bool delivery_init(struct delivery *d, const char *host, size_t room);
 
 /* A mailbox (its directory, taken over) for `rcpt`.  A second name of the same mailbox makes no second copy.  NULL, or the refusal.  */
 const struct reply *delivery_add(struct delivery *d, int box, const char *rcpt);

@@ -39,11 +39,9 @@ static int open_subdirectories(struct maildir *m, int box)
 	if (m->tmp < 0) return errno;
 	m->new = subdirectory(box, "new", &made);
 	if (m->new < 0) return errno;
-	if (faccessat(box, "cur", F_OK, 0) != 0) {      /* only readers need it */
-		if (mkdirat(box, "cur", 0700) != 0 && errno != EEXIST) return errno;
-		made = true;
-	}
-	return made && fsync(box) != 0 ? errno : 0;
+	if (!made) return 0;
+	if (mkdirat(box, "cur", 0700) != 0 && errno != EEXIST) return errno;    /* readers need it */
+	return fsync(box) != 0 ? errno : 0;
 }
 
 int maildir_open(struct maildir *m, int box)
@@ -56,7 +54,7 @@ int maildir_open(struct maildir *m, int box)
 		m->ino = st.st_ino;
 		m->uid = st.st_uid;
 		m->gid = st.st_gid;
-		e = owner_leave(open_subdirectories(m, box));
+		e = open_subdirectories(m, box);
 	}
 	close(box);
 	if (e) maildir_close(m);
@@ -77,7 +75,7 @@ static void make_name(char *name, const char *host)
 	enum { HOST_MOST = 120 };
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
-	int n = snprintf(name, MAILDIR_NAME, "%lld.M%06ldP%dQ%u.", (long long)t.tv_sec, t.tv_nsec / 1000, (int)getpid(), count++);
+	int n = snprintf(name, MAILDIR_NAME, "%lld.M%06ldP%dQ%u.", (long long)t.tv_sec, t.tv_nsec / 1000, (int)gettid(), count++);
 	char *o = name + n, *end = o + HOST_MOST;
 	for (; *host && o < end; host++) {
 		if (*host == '/' || *host == ':' || *host == ',') o += sprintf(o, "\\%03o", (unsigned)*host);
@@ -90,7 +88,7 @@ int maildir_create(const struct maildir *m, struct maildir_file *f, const char *
 {
 	enum { TRIES = 10 };
 	int e = owner_enter(m->uid, m->gid);
-	if (e) return owner_leave(e);
+	if (e) return e;
 	f->fd = -1;
 	for (int i = 0; i < TRIES && f->fd < 0; i++) {
 		make_name(f->name, host);
@@ -99,7 +97,7 @@ int maildir_create(const struct maildir *m, struct maildir_file *f, const char *
 		if (e && e != EEXIST) break;
 	}
 	if (!e) f->where = MAILDIR_IN_TMP;
-	return owner_leave(e);
+	return e;
 }
 
 int maildir_settle(struct maildir_file *f)
@@ -111,22 +109,25 @@ int maildir_settle(struct maildir_file *f)
 }
 
 /* Rename without replacing; where a file system or a container does not let us, by a link, which tells the true error.  */
-static int move(const struct maildir *m, struct maildir_file *f)
+static int move(const struct maildir *m, const char *name, const char *published)
 {
-	if (syscall(SYS_renameat2, m->tmp, f->name, m->new, f->published, RENAME_NOREPLACE) == 0) return 0;
+	if (syscall(SYS_renameat2, m->tmp, name, m->new, published, RENAME_NOREPLACE) == 0) return 0;
 	if (errno == EEXIST) return errno;
-	if (linkat(m->tmp, f->name, m->new, f->published, 0) != 0) return errno;
-	unlinkat(m->tmp, f->name, 0);
+	if (linkat(m->tmp, name, m->new, published, 0) != 0) return errno;
+	unlinkat(m->tmp, name, 0);
 	return 0;
 }
 
 int maildir_publish(const struct maildir *m, struct maildir_file *f, uint64_t size, uint64_t vsize)
 {
+	char published[sizeof f->name];
 	int e = owner_enter(m->uid, m->gid);
-	snprintf(f->published, sizeof f->published, "%s,S=%llu,W=%llu", f->name, (unsigned long long)size, (unsigned long long)vsize);
-	if (!e) e = move(m, f);
-	if (!e) f->where = MAILDIR_IN_NEW;
-	return owner_leave(e);
+	snprintf(published, sizeof published, "%.200s,S=%llu,W=%llu", f->name, (unsigned long long)size, (unsigned long long)vsize);
+	if (!e) e = move(m, f->name, published);
+	if (e) return e;
+	strcpy(f->name, published);
+	f->where = MAILDIR_IN_NEW;
+	return 0;
 }
 
 int maildir_sync(const struct maildir *m) { return fsync(m->new) == 0 ? 0 : errno; }
@@ -135,11 +136,7 @@ void maildir_retract(const struct maildir *m, struct maildir_file *f)
 {
 	if (f->fd >= 0) close(f->fd);
 	f->fd = -1;
-	if (f->where != MAILDIR_NONE && owner_enter(m->uid, m->gid) == 0) {
-		if (f->where == MAILDIR_IN_TMP) unlinkat(m->tmp, f->name, 0);
-		else unlinkat(m->new, f->published, 0);
-	}
-	owner_leave(0);
+	if (f->where != MAILDIR_NONE && owner_enter(m->uid, m->gid) == 0) unlinkat(f->where == MAILDIR_IN_TMP ? m->tmp : m->new, f->name, 0);
 	f->where = MAILDIR_NONE;
 }
 
@@ -174,5 +171,4 @@ void maildir_sweep(const struct maildir *m, time_t now)
 			at += d->len;
 		}
 	}
-	owner_leave(0);
 }

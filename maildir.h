@@ -22,7 +22,7 @@ enum { MAILDIR_NAME = 200 };
 struct maildir_file {
 	int fd;                 /* -1: closed, or none */
 	enum { MAILDIR_NONE, MAILDIR_IN_TMP, MAILDIR_IN_NEW } where;
-	char name[MAILDIR_NAME], published[MAILDIR_NAME + 50];
+	char name[MAILDIR_NAME + 50];
 };
 
 /* Open the Maildir in the directory `box`, whose descriptor is taken over and closed.  tmp, new and cur are made if missing; links in

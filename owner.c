@@ -3,35 +3,39 @@
 #include "owner.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
+#include <stdbool.h>
+#include <sys/auxv.h>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int is_root = -1;        /* not known yet; asked once */
+/* Who we are for files.  The identity is kept from one call to the next: most messages have one owner.  */
+static uid_t fsuid;
+static gid_t fsgid;
 
-static int root(void)
+static bool root(void) { return getauxval(AT_EUID) == 0; }     /* asks the kernel nothing */
+
+void owner_leave(void)
 {
-	if (is_root < 0) is_root = geteuid() == 0;
-	return is_root;
+	if (fsuid == 0) return;
+	setfsuid(0);
+	setfsgid(0);
+	fsuid = fsgid = 0;
 }
 
 int owner_enter(uid_t uid, gid_t gid)
 {
-	if (!root() || uid == 0) return 0;
+	if (!root() || (uid == fsuid && (gid == fsgid || uid == 0))) return 0;
+	owner_leave();
+	if (uid == 0) return 0;
 	setfsgid(gid);
 	setfsuid(uid);
-	return setfsuid((uid_t)-1) == (int)uid && setfsgid((gid_t)-1) == (int)gid ? 0 : EPERM;
-}
-
-int owner_leave(int result)
-{
-	if (root()) {
-		setfsuid(0);
-		setfsgid(0);
-	}
-	return result;
+	fsuid = uid;
+	fsgid = gid;
+	if (setfsuid((uid_t)-1) == (int)uid && setfsgid((gid_t)-1) == (int)gid) return 0;
+	owner_leave();
+	return EPERM;
 }
 
 void owner_only(void)
@@ -40,9 +44,10 @@ void owner_only(void)
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
 	if (!root()) return;
-	setgroups(0, NULL);
-	if (syscall(SYS_capget, &head, caps) != 0) return;
-	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+	syscall(SYS_setgroups, 0, NULL);        /* musl's own tells threads, which we have none of, in six calls */
+	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) caps[i] = (struct __user_cap_data_struct){ .effective = i == 0 ? keep : 0, .permitted = i == 0 ? keep : 0 };
+	if (syscall(SYS_capset, &head, caps) == 0 || syscall(SYS_capget, &head, caps) != 0) return;
+	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {    /* we do not have them all */
 		__u32 kept = i == 0 ? keep & caps[i].permitted : 0;
 		caps[i] = (struct __user_cap_data_struct){ .effective = kept, .permitted = kept };
 	}

@@ -4,12 +4,12 @@
 
 #include <sys/types.h>
 
-/* From here on files are opened, made and written as this user.  Nothing happens unless we are root and the user is not.  0 or errno;
- * owner_leave belongs behind it in any case.  */
+/* From here on files are opened, made and written as this user, until the next owner_enter or owner_leave.  Nothing happens unless we are
+ * root and the user is not.  0 or errno; then we are ourselves.  */
 int owner_enter(uid_t uid, gid_t gid);
 
-/* Back to ourselves.  Passes its argument on.  */
-int owner_leave(int result);
+/* Back to ourselves.  */
+void owner_leave(void);
 
 /* Give up what even root does not need here: other groups, and every capability but to search directories and to become an owner, so
  * that quotas and reserved blocks hold for us as for the owner.  */

@@ -25,7 +25,7 @@ bool resolver_open(struct resolver *r, const struct config *cf, bool catch_all)
 	const char *path = catch_all ? cf->catch_all : cf->mail_root;
 	*r = (struct resolver){ .cf = cf, .catch_all = catch_all };
 	if (catch_all && mkdir(path, 0700) != 0 && errno != EEXIST) log_line(LEVEL_ERROR, "cannot make %s: %s", path, strerror(errno));
-	r->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	r->root = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r->root < 0) log_line(LEVEL_ERROR, "cannot open %s: %s", path, strerror(errno));
 	return r->root >= 0;
 }
@@ -132,6 +132,7 @@ static const struct reply *trouble(const char *what, int e)
 const struct reply *resolve(const struct resolver *r, const struct path *rcpt, int *box)
 {
 	char local[LOCAL_MAX + 1], domain[DOMAIN_MAX + 1];
+	owner_leave();  /* a mailbox is looked up by ourselves */
 	if (r->root < 0) return REPLY(MISCONFIGURED);
 	if (r->catch_all) {
 		*box = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -164,7 +165,8 @@ static int make_directory(int parent, const char *name)
 	if (!e && mkdirat(parent, name, 0700) != 0 && errno != EEXIST) e = errno;
 	int fd = e ? -1 : openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (!e && fd < 0) e = errno;
-	errno = owner_leave(e);
+	owner_leave();
+	errno = e;
 	return fd;
 }
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -53,10 +52,11 @@ static void drop_hop(struct session *s)
 static bool connect_hop(struct session *s)
 {
 	struct handler *h = s->ctx;
-	int fd = keeper_ask_hop(&h->date);
+	bool ours;
+	int fd = keeper_ask_hop(&h->date, &ours);
 	h->connected = fd >= 0;
 	if (fd < 0) return false;
-	if (!hop_open(&h->hop, fd, (unsigned)s->cf->deliver_timeout, s->io.end, s->cf->hostname)) {
+	if (!hop_open(&h->hop, fd, ours, (unsigned)s->cf->deliver_timeout, s->io.end, s->cf->hostname)) {
 		drop_hop(s);
 		return false;
 	}
@@ -192,34 +192,26 @@ static const char usage[] =
 /* Bring the connection to descriptors 0 and 1, and let nothing else through to us or to the programs we start.  */
 static bool take_connection(void)
 {
-	struct stat st;
-	for (int fd = 0; fd <= 2; fd++)
-		if (fstat(fd, &st) != 0 && open("/dev/null", O_RDWR) != fd) return false;
 	int passed = systemd_connection();
-	if (passed == -2 || (passed >= 0 && (dup2(passed, 0) != 0 || dup2(passed, 1) != 1))) return false;
-	for (int fd = 0; fd <= 1; fd++) {       /* the speaker cannot wait for a descriptor that does not wait */
+	bool good = passed != -2 && (passed < 0 || (dup2(passed, 0) == 0 && dup2(passed, 1) == 1));
+	for (int fd = 0; fd <= 1; fd++) {
 		int flags = fcntl(fd, F_GETFL);
+		if (flags < 0 && open("/dev/null", O_RDWR) != fd) return false;
+		/* the speaker cannot wait for a descriptor that does not wait */
 		if (flags >= 0 && flags & O_NONBLOCK) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 	}
-	return syscall(SYS_close_range, 3, ~0U, 0) == 0 || errno == ENOSYS;
-}
-
-static bool is_socket(int fd)
-{
-	int type;
-	socklen_t len = sizeof type;
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+	return (syscall(SYS_close_range, 3, ~0U, 0) == 0 || errno == ENOSYS) && good;
 }
 
 static int wrong_usage(const char *what)
 {
-	char text[256];
-	if (!take_connection() || !is_socket(0)) {      /* a person at a shell */
+	char text[256], peer[PEER_SIZE];
+	if (!take_connection() || !peer_find(peer)) {   /* descriptor 0 is no socket: a person at a shell */
 		fprintf(stderr, "smtp-handler: wrong usage: %s; see smtp-handler --help\n", log_escape(text, sizeof text, what));
 		return EX_USAGE;
 	}
 	reply_write(1, REPLY(BAD_CONFIG));
-	log_open("smtp-handler", LEVEL_INFO, "", "", LOG_LINES);
+	log_open("smtp-handler", "", peer, LOG_LINES);
 	log_line(LEVEL_ERROR, "wrong usage: %s; see smtp-handler --help", log_escape(text, sizeof text, what));
 	return EX_USAGE;
 }
@@ -245,10 +237,10 @@ static int options(struct config *cf, int argc, char **argv)
 }
 
 /* Field by field: the session is zero by now, and to write all of it would touch pages that most connections never need.  */
-static void prepare(struct handler *h)
+static void prepare(struct handler *h, bool is_socket)
 {
 	struct session *s = &h->session;
-	bool network = is_socket(0) || strcmp(h->peer, "local") != 0;   /* a TLS program may hand the network on by a pipe */
+	bool network = is_socket || strcmp(h->peer, "local") != 0;      /* a TLS program may hand the network on by a pipe */
 	bool program = !config_scheme(h->cf.deliver, "unix:") && !config_scheme(h->cf.deliver, "tcp:");
 	s->cf = &h->cf;
 	s->backend = &backend;
@@ -266,11 +258,11 @@ int main(int argc, char **argv)
 	struct handler *h = &handler;
 	int status = options(&h->cf, argc, argv);
 	if (status >= 0) return status;
-	bool connected = take_connection();
-	peer_find(h->peer);
+	bool connected = take_connection(), is_socket = peer_find(h->peer);
 	peer_session_id(h->id);
+	log_open("smtp-handler", h->id, h->peer, LOG_FIELDS);
 	bool configured = config_load(&h->cf);
-	log_open("smtp-handler", (enum log_level)h->cf.log_level, h->id, h->peer, LOG_FIELDS);
+	log_level((enum log_level)h->cf.log_level);
 	if (!configured) {
 		struct event e = { .kind = EVENT_BAD_CONFIG };
 		snprintf(e.reply, sizeof e.reply, "%.500s", h->cf.error);
@@ -282,6 +274,6 @@ int main(int argc, char **argv)
 		log_line(LEVEL_ERROR, "no connection to serve: descriptors 0 and 1, or one passed by systemd (Accept=yes)");
 		return EX_TEMPFAIL;
 	}
-	prepare(h);
+	prepare(h, is_socket);
 	return keeper_run(&(struct keeper){ .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h });
 }

@@ -18,18 +18,22 @@ static unsigned tick = TICK_MAX;
 static void on_tick(int sig) { (void)sig; ticks++; }
 static void on_stop(int sig) { (void)sig; stop = 1; }
 
+static void install(int sig, void (*handler)(int))
+{
+	struct sigaction sa = { .sa_handler = handler };        /* no SA_RESTART: a wait must end */
+	sigaction(sig, &sa, NULL);
+}
+
 void clock_signals(void)
 {
 	static const struct { int sig; void (*handler)(int); } rows[] = {
-		{ SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGHUP, on_stop },
-		{ SIGALRM, on_tick }, { SIGPIPE, SIG_IGN }, { SIGXFSZ, SIG_IGN },
+		{ SIGTERM, on_stop }, { SIGALRM, on_tick }, { SIGPIPE, SIG_IGN }, { SIGXFSZ, SIG_IGN },
 		{ SIGCHLD, SIG_DFL },    /* ignored, as a parent may leave it, it would take the status of our children away */
 	};
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct sigaction sa = { .sa_handler = rows[i].handler };      /* no SA_RESTART: a wait must end */
-		sigaction(rows[i].sig, &sa, NULL);
-	}
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) install(rows[i].sig, rows[i].handler);
 }
+
+void clock_stop_on(int sig) { install(sig, on_stop); }
 
 void clock_start(unsigned shortest)
 {

@@ -9,8 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Install the handlers: TERM, INT and HUP ask to stop, ALRM counts a tick, PIPE and XFSZ are ignored.  Before a fork. */
+/* Install the handlers: TERM asks to stop, ALRM counts a tick, PIPE and XFSZ are ignored.  Before a fork. */
 void clock_signals(void);
+
+/* This signal, too, asks to stop.  */
+void clock_stop_on(int sig);
 
 /* Start the timer of this process (a fork does not inherit it).  `shortest` is the shortest limit that will be used,
  * in milliseconds; a limit is kept to about a tenth of it. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/auxv.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -185,7 +186,7 @@ static bool slurp(struct config *cf, const char *file)
 {
 	size_t len = 0;
 	ssize_t r = -1;
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	int fd = open(file, O_RDONLY);
 	if (fd < 0 && errno == ENOENT && !cf->file) return true;
 	if (fd >= 0) {
 		while (len < sizeof cf->text && (r = read(fd, cf->text + len, sizeof cf->text - len)) > 0) len += (size_t)r;
@@ -280,12 +281,20 @@ static void print_value(const struct config *cf, const struct setting *row)
 	}
 }
 
+/* The first place that there is, or the last.  */
+static void print_deliver(const struct config *cf)
+{
+	char buf[512];
+	const char *path = config_deliver(cf, 0, buf, sizeof buf);
+	for (unsigned i = 1; access(path, X_OK) != 0 && config_deliver(cf, i, buf, sizeof buf); i++) continue;
+	printf("%s", path);
+}
+
 void config_show(const struct config *cf)
 {
-	char program[512];
 	for (size_t i = 0; i < SETTINGS; i++) {
 		printf("%s = ", settings[i].name);
-		if (settings[i].offset == offsetof(struct config, deliver)) printf("%s", config_deliver(cf, program, sizeof program));
+		if (settings[i].offset == offsetof(struct config, deliver)) print_deliver(cf);
 		else print_value(cf, &settings[i]);
 		if (cf->line[i] == 0) printf("\n# default\n");
 		else if (cf->line[i] == FROM_OVERRIDE) printf("\n# -o\n");
@@ -293,17 +302,23 @@ void config_show(const struct config *cf)
 	}
 }
 
-const char *config_deliver(const struct config *cf, char *buf, size_t size)
+/* The directory that the running program is in, a slash at its end: by the name in execve, which costs nothing to know, or its true one.  */
+static size_t own_directory(bool true_name, char *buf, size_t size)
 {
-	static const char *const places[] = { "maildir-deliver", "../bin/maildir-deliver" };
-	if (*cf->deliver) return cf->deliver;
-	ssize_t n = readlink("/proc/self/exe", buf, size - 1);
-	while (n > 0 && buf[n - 1] != '/') n--;
-	for (size_t i = 0; n > 0 && i < sizeof places / sizeof *places; i++) {
-		snprintf(buf + n, size - (size_t)n, "%s", places[i]);
-		if (access(buf, X_OK) == 0) return buf;
-	}
-	snprintf(buf, size, "%s", BINDIR "/maildir-deliver");
+	const char *name = (const char *)getauxval(AT_EXECFN);
+	ssize_t n = true_name || !name ? readlink("/proc/self/exe", buf, size - 1) : snprintf(buf, size, "%s", name);
+	while (n > 0 && ((size_t)n >= size || buf[n - 1] != '/')) n--;
+	return n > 0 ? (size_t)n : 0;
+}
+
+const char *config_deliver(const struct config *cf, unsigned place, char *buf, size_t size)
+{
+	static const char *const beside[] = { "maildir-deliver", "../bin/maildir-deliver" };
+	enum { BESIDE = 4 };    /* two directories, two places each */
+	if (*cf->deliver) return place == 0 ? cf->deliver : NULL;
+	if (place > BESIDE) return NULL;
+	size_t n = place < BESIDE ? own_directory(place / 2, buf, size) : 0;
+	snprintf(buf + n, size - n, "%s", place < BESIDE ? beside[place % 2] : BINDIR "/maildir-deliver");
 	return buf;
 }
 

@@ -55,9 +55,10 @@ bool config_load(struct config *cf);
 /* Print "name = value" lines on stdout, each with its source as a comment.  */
 void config_show(const struct config *cf);
 
-/* The program to execute for deliver: the setting, else maildir-deliver beside the running program, in its ../bin, or where it
- * is installed.  Writes to buf.  */
-const char *config_deliver(const struct config *cf, char *buf, size_t size);
+/* The places where the program to execute for deliver may be, to be tried in turn, from 0 on: the setting; else maildir-deliver beside
+ * the running program (by the name it was started with, then by its true name), in its ../bin, or where it is installed.  NULL when
+ * there are no more.  Writes to buf.  */
+const char *config_deliver(const struct config *cf, unsigned place, char *buf, size_t size);
 
 /* What a setting means when it names a socket rather than a program: the rest behind "unix:" or "tcp:", else NULL.  */
 const char *config_scheme(const char *value, const char *scheme);

@@ -5,6 +5,7 @@
 #include "keeper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -33,7 +34,7 @@ struct ask {
 /* Keeper to speaker, after ASK_HOP and ASK_TIME.  */
 struct told {
 	int32_t fd;
-	uint32_t unused;
+	uint32_t ours;
 	int64_t now;
 };
 
@@ -72,11 +73,12 @@ static struct told hear(void)
 	return t;
 }
 
-int keeper_ask_hop(time_t *now)
+int keeper_ask_hop(time_t *now, bool *ours)
 {
 	ask(ASK_HOP, NULL);
 	struct told t = hear();
 	*now = (time_t)t.now;
+	*ours = t.ours;
 	return t.fd;
 }
 
@@ -101,11 +103,8 @@ static unsigned shortest(const struct config *cf)
 /* Never returns: exit_group is one call too many in strict mode.  */
 _Noreturn static void speaker(const struct keeper *k, pid_t keeper)
 {
-	sigset_t none;
 	int status = 1;
-	sigemptyset(&none);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == keeper) {
-		sigprocmask(SIG_SETMASK, &none, NULL);
 		clock_start(shortest(k->cf));
 		if (!k->cf->sandbox || sandbox_speaker()) status = k->speak(k->ctx) ? 0 : 1;
 		else status = 2;
@@ -119,7 +118,7 @@ static void tell_time(const struct keeping *g, int fd)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
-	struct told told = { .fd = fd, .now = t.tv_sec };
+	struct told told = { .fd = fd, .ours = fd >= 0 && g->hop.ours, .now = t.tv_sec };
 	if (send(g->channel, &told, sizeof told, MSG_NOSIGNAL) < 0) return;    /* it has died: the pidfd tells */
 }
 
@@ -130,12 +129,13 @@ static void note(const struct keeping *g, struct event *e)
 	log_event(e);
 }
 
-/* Take one message of the speaker.  False when none is there.  */
-static bool serve(struct keeping *g)
+/* Take one message of the speaker.  False when none is there; *last says that no other will come.  */
+static bool serve(struct keeping *g, bool *last)
 {
 	struct ask a;
 	ssize_t n = recv(g->channel, &a, sizeof a, MSG_DONTWAIT);
 	if (n < (ssize_t)offsetof(struct ask, event)) return false;
+	*last = n == sizeof a && a.kind == TELL_EVENT && a.event.kind == EVENT_ENDED;
 	switch (a.kind) {
 	case ASK_HOP:
 		nexthop_close(&g->hop, true);
@@ -163,23 +163,20 @@ static bool serve(struct keeping *g)
 static int watch(struct keeping *g)
 {
 	enum { GRACE = 60000, AGAIN = 200 };
-	sigset_t none;
-	sigemptyset(&none);
 	uint64_t end = g->started + g->k->cf->session_timeout + GRACE;
 	struct pollfd fds[] = { { .fd = g->channel, .events = POLLIN }, { .fd = g->pidfd, .events = POLLIN } };
+	int status = 0;
+	bool last = false;
 	for (;;) {
 		uint64_t now = millis(), wait = clock_stop_asked() ? AGAIN : now < end ? end - now : 0;
-		struct timespec limit = { .tv_sec = (time_t)(wait / 1000), .tv_nsec = (long)(wait % 1000) * 1000000 };
-		int n = ppoll(fds, 2, &limit, &none);
+		int n = poll(fds, 2, wait < INT_MAX ? (int)wait : INT_MAX);     /* a signal right before it is seen at the next tick */
 		if (now >= end) kill(g->speaker, SIGKILL);      /* it did not keep its own deadline: then it is not ours any more */
 		else if (clock_stop_asked()) kill(g->speaker, SIGTERM); /* again and again: a signal right before a read is not seen by it */
 		if (n <= 0) continue;
-		if (fds[0].revents && serve(g)) continue;
-		if (fds[1].revents) break;
+		bool told = fds[0].revents && serve(g, &last);
+		if (told ? !last : !fds[1].revents) continue;
+		if (waitpid(g->speaker, &status, 0) == g->speaker) return status;
 	}
-	int status = 0;
-	while (waitpid(g->speaker, &status, 0) < 0 && errno == EINTR) continue;
-	return status;
 }
 
 /* Hang up after our last words: input that is still unread would turn the close into a reset, and the client might never see them.  */
@@ -206,14 +203,11 @@ int keeper_run(const struct keeper *k)
 {
 	struct keeping g = { .k = k, .hop = { .fd = -1 }, .started = millis() };
 	int pair[2];
-	sigset_t stop;
-	sigemptyset(&stop);
-	sigaddset(&stop, SIGTERM);
-	sigaddset(&stop, SIGINT);
-	sigaddset(&stop, SIGHUP);
+	sigset_t none;
+	sigemptyset(&none);
 	clock_signals();
-	sigprocmask(SIG_SETMASK, &stop, NULL);
-	pid_t self = getpid();
+	sigprocmask(SIG_SETMASK, &none, NULL);  /* whatever our parent blocks */
+	pid_t self = gettid();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
 		log_line(LEVEL_ERROR, "no socket for the speaker: %s", strerror(errno));
 		reply_write(1, REPLY(CANNOT_SERVE));
@@ -228,14 +222,16 @@ int keeper_run(const struct keeper *k)
 		reply_write(1, REPLY(CANNOT_SERVE));
 		return EX_TEMPFAIL;
 	}
-	enum { LOG_PATIENCE = 300000 };
-	clock_start(LOG_PATIENCE);      /* a log that does not take our line is not waited for longer than a tick */
+	enum { PATIENCE = 50000 };
+	clock_start(PATIENCE);  /* a log that does not take our line, or a program that does not end, is waited for no longer than a tick */
 	int status = watch(&g);
 	bool killed = WIFSIGNALED(status), refused = WIFEXITED(status) && WEXITSTATUS(status) == 2;
 	if (refused) reply_write(1, REPLY(CANNOT_SERVE));
 	if (!killed && status != 0) linger();
-	close(0);
-	close(1);
+	if (syscall(SYS_close_range, 0, 1, 0) != 0) {
+		close(0);
+		close(1);
+	}
 	nexthop_close(&g.hop, false);
 	if (killed) {
 		struct event e = { .kind = EVENT_SPEAKER_KILLED };

@@ -23,8 +23,8 @@ int keeper_run(const struct keeper *k);
 /* Of the speaker: */
 
 /* A connection to the next hop, put into the shared descriptor table: its number, or -1 if there is none to be had.  One that was
- * had before is closed.  *now is the time of day.  */
-int keeper_ask_hop(time_t *now);
+ * had before is closed.  *now is the time of day; *ours says that it is the program of this same build.  */
+int keeper_ask_hop(time_t *now, bool *ours);
 time_t keeper_ask_time(void);
 void keeper_tell(const struct event *e);
 /* The next hop does not answer as it should: end it.  */

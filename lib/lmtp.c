@@ -21,10 +21,13 @@ static const struct reply *broken(struct hop *h)
 	return h->failure;
 }
 
+static void hear_hello(struct hop *h);
+
 /* Read one reply, or one with code 354 if that is due.  A 421, or none, ends the dialogue; the session with the client goes on, so 421
  * becomes 451.  */
 static const struct reply *answer_or_354(struct hop *h, struct reply_text *r, bool due)
 {
+	if (h->unheard) hear_hello(h);
 	if (!h->open) return broken(h);
 	enum io_result got = reply_read(&h->io, h->timeout, r);
 	bool unfit = got == IO_OK && r->reply.code / 100 == 3 && !(due && r->reply.code == 354);
@@ -80,7 +83,19 @@ static unsigned learn_rcpt_max(const char *text)
 	return n < UINT_MAX ? (unsigned)n : 0;
 }
 
-bool hop_open(struct hop *h, int fd, unsigned timeout, uint32_t end, const char *name)
+/* The answers to connection and LHLO of a next hop of ours, to which more has gone out by now.  */
+static void hear_hello(struct hop *h)
+{
+	h->unheard = false;
+	h->why = "it refuses us";
+	h->open = good(answer(h, &h->reply)) && good(answer(h, &h->reply));
+	if (!h->open) return;
+	learn(h, h->reply.text);
+	h->open = h->chunking && h->pipelining && h->smtputf8 && h->eightbit && h->size && h->all_or_nothing;
+	h->why = h->open ? NULL : "it is not of this version";
+}
+
+bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, const char *name)
 {
 	h->io = (struct io){ .in = fd, .out = fd, .ibuf = h->in, .isize = sizeof h->in, .obuf = h->out, .osize = sizeof h->out, .strict = false,
 		.write_ms = timeout, .end = end };
@@ -89,11 +104,15 @@ bool hop_open(struct hop *h, int fd, unsigned timeout, uint32_t end, const char 
 	h->began = h->mail_due = h->in_data = false;
 	h->accepted = h->chunks_due = 0;
 	h->open = true;
-	h->why = "it refuses us";
-	if (!good(answer(h, &h->reply))) return h->open = false;
+	h->unheard = ours;
+	h->chunking = h->pipelining = h->smtputf8 = h->eightbit = h->size = h->all_or_nothing = ours;
+	h->rcpt_max = 0;
+	h->why = ours ? NULL : "it refuses us";
+	if (!ours && !good(answer(h, &h->reply))) return h->open = false;
 	io_puts(&h->io, "LHLO ");
 	io_puts(&h->io, name);
 	io_puts(&h->io, "\r\n");
+	if (ours) return true;
 	if (!good(answer(h, &h->reply))) return h->open = false;
 	h->why = NULL;
 	learn(h, h->reply.text);

@@ -14,7 +14,8 @@ enum { HOP_INPUT = 8192, HOP_OUTPUT = 16384, HOP_CHUNK = 65536, HOP_CHUNK_HEAD =
 struct hop {
 	struct io io;
 	unsigned timeout;       /* milliseconds for one answer */
-	bool open;              /* greeted; what it offers is known */
+	bool open;              /* greeted, or not heard yet; what it offers is known, or taken for granted */
+	bool unheard;           /* LHLO is out, neither it nor the connection answered yet */
 	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing;
 	unsigned rcpt_max;      /* LIMITS RCPTMAX= (RFC 9422); 0 if it does not say */
 	/* the transaction */
@@ -33,8 +34,9 @@ struct hop {
 	size_t chunk_len;
 };
 
-/* Read the greeting of the connection `fd` and say LHLO as `name`; `end` is the deadline of the session.  False if it is no use.  */
-bool hop_open(struct hop *h, int fd, unsigned timeout, uint32_t end, const char *name);
+/* Read the greeting of the connection `fd` and say LHLO as `name`; `end` is the deadline of the session.  False if it is no use.  One of
+ * `ours` is not waited for: it will offer what we offer, or the first answer will be a failure.  */
+bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, const char *name);
 
 /* MAIL, not flushed.  Parameters that the next hop does not offer are left out.  */
 struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; };

@@ -14,11 +14,13 @@
 #include "systemd.h"
 
 static struct {
-	const char *program, *id, *peer, *environment;
+	const char *program, *id, *peer;
 	enum log_level level;
 	bool fields;
-	enum { TO_STDERR, TO_JOURNAL, TO_SYSLOG } to;
+	enum { TO_STDERR, TO_JOURNAL, TO_SYSLOG, PLACES } to;
 } log_state;
+
+static const char *const environment[PLACES] = { "SMTP_LOG=stderr", "SMTP_LOG=journal", "SMTP_LOG=syslog" };
 
 static const int priority[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
@@ -48,15 +50,15 @@ static bool is_journal(const struct stat *st)
 static bool is_peer(const struct stat *err)
 {
 	struct stat st;
+	if (!S_ISSOCK(err->st_mode) && !S_ISFIFO(err->st_mode)) return false;
 	for (int fd = 0; fd <= 1; fd++)
-		if (fstat(fd, &st) == 0 && (S_ISSOCK(st.st_mode) || S_ISFIFO(st.st_mode)) && same_file(&st, err)) return true;
+		if (fstat(fd, &st) == 0 && same_file(&st, err)) return true;
 	return false;
 }
 
 static void to_syslog(const char *program, bool silence_stderr)
 {
 	log_state.to = TO_SYSLOG;
-	log_state.environment = "SMTP_LOG=syslog";
 	openlog(program, LOG_PID, LOG_MAIL);
 	if (!silence_stderr) return;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -64,30 +66,29 @@ static void to_syslog(const char *program, bool silence_stderr)
 	else if (dup2(null, 2) == 2) close(null);
 }
 
-void log_open(const char *program, enum log_level level, const char *id, const char *peer, enum log_use use)
+void log_open(const char *program, const char *id, const char *peer, enum log_use use)
 {
 	struct stat err = { 0 };
 	const char *wish = getenv("SMTP_LOG");
 	log_state.program = program;
-	log_state.level = level;
+	log_state.level = LEVEL_DEBUG;
 	log_state.id = id;
 	log_state.peer = peer;
 	log_state.fields = use == LOG_FIELDS;
-	if (wish && strcmp(wish, "stderr") == 0) return;
-	bool known = fstat(2, &err) == 0;
-	if (known && is_journal(&err)) {
-		static char stream[80];
-		snprintf(stream, sizeof stream, "JOURNAL_STREAM=%.60s", getenv("JOURNAL_STREAM"));
-		log_state.to = TO_JOURNAL;
-		log_state.environment = stream;
-	} else if ((wish && strcmp(wish, "syslog") == 0) || (known && use != LOG_STATUS && is_peer(&err))) {
-		to_syslog(program, use != LOG_STATUS);
-	} else if (use == LOG_STATUS && !isatty(2)) {
-		to_syslog(program, false);
+	for (int i = 0; wish && i < PLACES; i++) {
+		if (strcmp(wish, strchr(environment[i], '=') + 1) != 0) continue;
+		if (i == TO_SYSLOG) to_syslog(program, use != LOG_STATUS);
+		else log_state.to = i;
+		return;
 	}
+	if (fstat(2, &err) != 0) open("/dev/null", O_WRONLY);   /* takes the lowest number that is free */
+	else if (is_journal(&err)) log_state.to = TO_JOURNAL;
+	else if (use != LOG_STATUS && is_peer(&err)) to_syslog(program, true);
+	else if (use == LOG_STATUS && !isatty(2)) to_syslog(program, false);
 }
 
-const char *log_environment(void) { return log_state.environment; }
+void log_level(enum log_level level) { log_state.level = level; }
+const char *log_environment(void) { return environment[log_state.to]; }
 
 /* Send a finished text; `fields` for the journal are optional.  */
 static void put(enum log_level level, const char *text, const struct systemd_field *fields, size_t n)
@@ -99,7 +100,7 @@ static void put(enum log_level level, const char *text, const struct systemd_fie
 	if (log_state.to == TO_JOURNAL && log_state.fields && n > 0 && systemd_journal(priority[level], text, fields, n)) return;
 	char line[4096];
 	int len = log_state.to == TO_JOURNAL ? snprintf(line, sizeof line, "<%d>%s\n", priority[level], text) :
-		snprintf(line, sizeof line, "%s[%d]: %s\n", log_state.program, (int)getpid(), text);
+		snprintf(line, sizeof line, "%s[%d]: %s\n", log_state.program, (int)gettid(), text);
 	if (len < 0) return;
 	if ((size_t)len >= sizeof line) {
 		len = sizeof line - 1;

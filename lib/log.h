@@ -27,15 +27,16 @@ struct event {
 	char from[256], rcpt[256], reply[512], helo[256];
 };
 
-/* Find out where lines go: to the journal when fd 2 is its stream (JOURNAL_STREAM); to syslog when fd 2 is the peer, as 0 or 1 is (inetd,
- * Exim), which then is closed there, or when $SMTP_LOG says so; else to fd 2.  With LOG_STATUS, what stands on fd 2 is read by the
+/* Find out where lines go: where $SMTP_LOG says (stderr, journal, syslog); to the journal when fd 2 is its stream (JOURNAL_STREAM); to
+ * syslog when fd 2 is the peer, as 0 or 1 is (inetd, Exim), which then is closed there; else to fd 2, which is opened if it is not.  With LOG_STATUS, what stands on fd 2 is read by the
  * program that called us, and lines go there only if it is a terminal, or $SMTP_LOG says stderr.  LOG_FIELDS gives the journal structured
  * entries, by libsystemd; the others give it lines.  `id` and `peer` stand in every line;
- * both are kept, not copied.  */
+ * both are kept, not copied.  Everything is logged until log_level says otherwise.  */
 enum log_use { LOG_LINES, LOG_FIELDS, LOG_STATUS };
-void log_open(const char *program, enum log_level level, const char *id, const char *peer, enum log_use use);
+void log_open(const char *program, const char *id, const char *peer, enum log_use use);
+void log_level(enum log_level level);
 
-/* "SMTP_LOG=syslog" or "JOURNAL_STREAM=...", what a child's environment needs to log to the same place; NULL for nothing.  */
+/* "SMTP_LOG=...", what a child's environment needs to log to the same place without looking for it.  */
 const char *log_environment(void);
 
 /* One line.  Arguments from outside go through log_escape first.  */

@@ -18,16 +18,21 @@
 
 enum { CONNECT_MOST = 30000 };  /* milliseconds */
 
-/* Execute the program with its end of the pair as descriptors 0 and 1.  vfork: what counts is how fast it starts.  */
-static pid_t execute(const char *path, char *const argv[], char *const envp[], int fd)
+/* Execute the program, from the first place where it is, with its end of the pair as descriptors 0 and 1.  vfork: what counts is how fast
+ * it starts; the child has our memory, and what it last tried stays in argv[0].  */
+static pid_t execute(const struct config *cf, char *argv[], char *const envp[], int fd)
 {
+	static char place[512];
 	volatile int failure = 0;
 	pid_t pid = vfork();
 	if (pid == 0) {
-		sigset_t none;
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		if (dup2(fd, 0) == 0 && dup2(fd, 1) == 1) execve(path, argv, envp);
+		bool ready = dup2(fd, 0) == 0 && dup2(fd, 1) == 1;
+		const char *path;
+		for (unsigned i = 0; ready && (path = config_deliver(cf, i, place, sizeof place)); i++) {
+			argv[0] = (char *)path;
+			execve(path, argv, envp);
+			if (errno != ENOENT) break;
+		}
 		failure = errno;
 		_exit(127);
 	}
@@ -41,11 +46,10 @@ static pid_t execute(const char *path, char *const argv[], char *const envp[], i
 
 static bool start_program(struct nexthop *n, const struct config *cf, const char *id)
 {
-	char beside[512], session[80];
-	const char *path = config_deliver(cf, beside, sizeof beside);
-	char *argv[2 * CONFIG_OVERRIDES + 8], *envp[4];
-	int argc = 0, envc = 0, pair[2];
-	argv[argc++] = (char *)path;
+	char session[80];
+	char *argv[2 * CONFIG_OVERRIDES + 8], *envp[5] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", session, (char *)log_environment() };
+	int argc = 0, pair[2];
+	argv[argc++] = (char *)"maildir-deliver";       /* execute() knows where */
 	argv[argc++] = (char *)"--lmtp";
 	if (cf->file) {
 		argv[argc++] = (char *)"-C";
@@ -57,16 +61,13 @@ static bool start_program(struct nexthop *n, const struct config *cf, const char
 	}
 	argv[argc] = NULL;
 	snprintf(session, sizeof session, "SMTP_ID=%s", id);
-	envp[envc++] = (char *)"PATH=/usr/local/bin:/usr/bin:/bin";
-	envp[envc++] = session;
-	if (log_environment()) envp[envc++] = (char *)log_environment();
-	envp[envc] = NULL;
+	if (n->ours) envp[3] = (char *)"SMTP_AHEAD=yes";        /* we do not wait for its greeting */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-		log_line(LEVEL_ERROR, "no socket for %s: %s", path, strerror(errno));
+		log_line(LEVEL_ERROR, "no socket for the next hop: %s", strerror(errno));
 		return false;
 	}
-	n->pid = execute(path, argv, envp, pair[1]);
-	if (n->pid < 0) log_line(LEVEL_ERROR, "cannot execute %s: %s", path, strerror(errno));
+	n->pid = execute(cf, argv, envp, pair[1]);
+	if (n->pid <= 0) log_line(LEVEL_ERROR, "cannot execute %s: %s", argv[0], strerror(errno));
 	close(pair[1]);
 	n->fd = pair[0];
 	if (n->pid > 0) return true;
@@ -132,7 +133,7 @@ static int connect_tcp(const char *where, uint64_t ms)
 bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id)
 {
 	const char *path = config_scheme(cf->deliver, "unix:"), *tcp = config_scheme(cf->deliver, "tcp:");
-	*n = (struct nexthop){ .fd = -1 };
+	*n = (struct nexthop){ .fd = -1, .ours = !*cf->deliver };
 	if (!path && !tcp) return start_program(n, cf, id);
 	n->fd = path ? connect_unix(path, cf->deliver_timeout) : connect_tcp(tcp, cf->deliver_timeout);
 	if (n->fd < 0) log_line(LEVEL_ERROR, "cannot connect to %s: %s", cf->deliver, strerror(errno));
@@ -141,16 +142,17 @@ bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id)
 
 void nexthop_close(struct nexthop *n, bool at_once)
 {
-	static const struct { int sig; time_t seconds; } steps[] = { { 0, 5 }, { SIGTERM, 2 }, { SIGKILL, 2 } };
+	static const int steps[] = { 0, 0, SIGTERM, SIGKILL };
 	int status = 0, sent = 0;
 	pid_t got = 0;
 	if (n->fd >= 0) close(n->fd);
-	for (size_t i = at_once ? 1 : 0; n->pid > 0 && got != n->pid && i < sizeof steps / sizeof *steps; i++) {
-		/* SIGALRM, which has a handler, ends a wait that takes too long; it repeats, so no wait can miss it */
-		struct timeval tv = { .tv_sec = steps[i].seconds };
-		struct itimerval it = { .it_value = tv, .it_interval = tv };
-		if ((sent = steps[i].sig)) kill(n->pid, sent);
-		setitimer(ITIMER_REAL, &it, NULL);
+	for (size_t i = at_once ? 2 : 0; n->pid > 0 && got != n->pid && i < sizeof steps / sizeof *steps; i++) {
+		/* the next tick ends a wait that takes too long; after a signal they come faster, and a first wait has a second, as it may be short */
+		struct itimerval it = { .it_value.tv_sec = 2, .it_interval.tv_sec = 2 };
+		if ((sent = steps[i])) {
+			kill(n->pid, sent);
+			setitimer(ITIMER_REAL, &it, NULL);
+		}
 		got = waitpid(n->pid, &status, 0);
 	}
 	bool by_us = got == n->pid && sent && WIFSIGNALED(status) && WTERMSIG(status) == sent;

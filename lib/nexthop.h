@@ -9,6 +9,7 @@
 struct nexthop {
 	int fd;         /* -1: none */
 	pid_t pid;      /* 0: not a program of ours */
+	bool ours;      /* the maildir-deliver that belongs to us: it is talked to before it has greeted */
 };
 
 /* False after a line in the log.  `id` goes to the program's environment as SMTP_ID.  */

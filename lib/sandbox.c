@@ -28,14 +28,10 @@
 
 struct ruleset { uint64_t fs, net; };   /* the header of Debian 12 does not know the second field yet */
 
-static void restrict_self(const struct ruleset *rules, size_t size, uint64_t rights, int beneath)
-{
-	int fd = (int)syscall(SYS_landlock_create_ruleset, rules, size, 0);
-	if (fd < 0) return;
-	struct landlock_path_beneath_attr rule = { .allowed_access = rights, .parent_fd = beneath };
-	if (beneath < 0 || syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0) syscall(SYS_landlock_restrict_self, fd, 0);
-	close(fd);
-}
+static int make_ruleset(const struct ruleset *rules, size_t size) { return (int)syscall(SYS_landlock_create_ruleset, rules, size, 0); }
+
+/* The descriptor of the rules is left open: nothing can be done with it any more.  */
+static void restrict_self(int fd) { syscall(SYS_landlock_restrict_self, fd, 0); }
 
 #if defined __x86_64__ && !defined __ILP32__
 #define ARCHITECTURE AUDIT_ARCH_X86_64
@@ -86,20 +82,24 @@ bool sandbox_speaker(void)
 {
 	struct ruleset rules = { .fs = FS_ALL };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
-	restrict_self(&rules, sizeof rules.fs, 0, -1);
+	int fd = make_ruleset(&rules, sizeof rules.fs);
+	if (fd >= 0) restrict_self(fd);
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0) == 0 || strict_filter();
 }
 
 void sandbox_beneath(int fd)
 {
-	const struct rlimit none = { 0, 0 };
+	static const struct rlimit none = { 0, 0 };
+	/* versions 4, 3 and 2 of the interface; the first would forbid the rename from tmp/ to new/ */
+	static const struct { struct ruleset rules; size_t size; } most[] = {
+		{ { FS_ALL | LANDLOCK_ACCESS_FS_REFER | LANDLOCK_ACCESS_FS_TRUNCATE, LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP }, sizeof (struct ruleset) },
+		{ { FS_ALL | LANDLOCK_ACCESS_FS_REFER | LANDLOCK_ACCESS_FS_TRUNCATE, 0 }, sizeof (uint64_t) },
+		{ { FS_ALL | LANDLOCK_ACCESS_FS_REFER, 0 }, sizeof (uint64_t) },
+	};
+	struct landlock_path_beneath_attr rule = { .allowed_access = FS_MAILBOX, .parent_fd = fd };
+	int rules = -1;
 	setrlimit(RLIMIT_NPROC, &none);
-	setrlimit(RLIMIT_CORE, &none);
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	struct ruleset rules = { .fs = FS_ALL | LANDLOCK_ACCESS_FS_REFER };
-	if (version >= 3) rules.fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
-	if (version >= 4) rules.net = LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP;
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	/* the first version would forbid the rename from tmp/ to new/ */
-	if (version >= 2) restrict_self(&rules, version >= 4 ? sizeof rules : sizeof rules.fs, FS_MAILBOX, fd);
+	for (size_t i = 0; i < sizeof most / sizeof *most && rules < 0; i++) rules = make_ruleset(&most[i].rules, most[i].size);
+	if (rules >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0) restrict_self(rules);
 }

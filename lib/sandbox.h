@@ -8,7 +8,8 @@
  * (SECCOMP_MODE_STRICT, or a filter that leaves as much).  False if the kernel refuses: then the caller must not go on.  */
 bool sandbox_speaker(void);
 
-/* No new privileges, no new process, no core file, no TCP, and files only beneath the directory `fd`: read, write, make, remove, and rename between directories.  */
+/* No new privileges, no new process, no TCP, and files only beneath the directory `fd`: read, write, make, remove, and rename between
+ * directories.  (So there will be no core file either.)  */
 void sandbox_beneath(int fd);
 
 #endif

@@ -283,6 +283,7 @@ void session_run(struct session *s)
 	s->io.ctx = s;
 	s->io.write_ms = (unsigned)s->cf->command_timeout;
 	s->io.end = clock_deadline((unsigned)s->cf->session_timeout);
+	if (s->silent) io_fill(&s->io, s->io.end, true);
 	reply_put(&s->io, &greeting);
 	while (!s->closing) next_command(s);
 	reset_transaction(s);

@@ -65,6 +65,7 @@ struct session {
 	char helo[DOMAIN_MAX + 1];
 	bool extended;          /* EHLO or LHLO */
 	bool closing;
+	bool silent;            /* the peer speaks first: what it says is read before it is greeted */
 	bool hung_up;           /* we ended it, not the peer */
 	unsigned rcpt_max;      /* most recipients of a transaction; 0: not known yet */
 	unsigned long long size_max;

@@ -19,7 +19,7 @@
 static int plain_passed_descriptors(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	return pid && fds && atol(pid) == (long)getpid() ? atoi(fds) : 0;
+	return pid && fds && atol(pid) == (long)gettid() ? atoi(fds) : 0;
 }
 
 static bool plain_connected_stream(int fd)

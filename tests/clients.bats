@@ -50,7 +50,7 @@ body() { LC_ALL=C sed '1,/^$/d' "$1"; }
 # The trace header of a message of sender@client.example.org to one or more.
 from_client() {
 	holds "$1" 'Return-Path: <sender@client\.example\.org>' 'Received: from client\.example\.org \(\[127\.0\.0\.1\]\)' \
-		'	by mx\.example\.test with ESMTP id [0-9a-f]{16}\.1;?'
+		'	by mx\.example\.test with ESMTP id [0-9a-f]{18,}\.1;?'
 }
 
 # hard_message: LF line ends; dots at every place, long and empty lines, every octet but NUL, CR and LF.

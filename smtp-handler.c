@@ -71,6 +71,7 @@ static const struct reply *begin_transaction(struct session *s)
 	if (h->unreachable) return REPLY(LOCAL_ERROR);
 	if (h->hop.open) {
 		h->date = keeper_ask_time();
+		if (!h->date) return REPLY(LOCAL_ERROR);
 	} else if (!connect_hop(s)) {
 		h->unreachable = true;
 		return REPLY(LOCAL_ERROR);

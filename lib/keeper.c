@@ -50,7 +50,7 @@ static int speaker_channel = -1;        /* the speaker's end: set before the for
 
 /* --- the speaker's side: read and write only --- */
 
-static void ask(uint32_t kind, const struct event *e)
+static bool ask(uint32_t kind, const struct event *e)
 {
 	static struct ask a;
 	size_t n = offsetof(struct ask, event);
@@ -62,32 +62,33 @@ static void ask(uint32_t kind, const struct event *e)
 	ssize_t w;
 	do w = write(speaker_channel, &a, n);
 	while (w < 0 && errno == EINTR);
+	return w >= 0;
 }
 
-static struct told hear(void)
+/* Ask and hear.  After one answer has failed no other is waited for: it might be that to the question before.  */
+static struct told question(uint32_t kind)
 {
-	struct told t = { .fd = -1 };
-	ssize_t r;
-	do r = read(speaker_channel, &t, sizeof t);
-	while (r < 0 && errno == EINTR);
-	return t;
+	static bool deaf;
+	struct told t;
+	ssize_t r = -1;
+	deaf = deaf || !ask(kind, NULL);
+	if (!deaf) {
+		do r = read(speaker_channel, &t, sizeof t);
+		while (r < 0 && errno == EINTR);
+	}
+	deaf = r != (ssize_t)sizeof t;
+	return deaf ? (struct told){ .fd = -1 } : t;
 }
 
 int keeper_ask_hop(time_t *now, bool *ours)
 {
-	ask(ASK_HOP, NULL);
-	struct told t = hear();
+	struct told t = question(ASK_HOP);
 	*now = (time_t)t.now;
 	*ours = t.ours;
 	return t.fd;
 }
 
-time_t keeper_ask_time(void)
-{
-	ask(ASK_TIME, NULL);
-	return (time_t)hear().now;
-}
-
+time_t keeper_ask_time(void) { return (time_t)question(ASK_TIME).now; }
 void keeper_tell(const struct event *e) { ask(TELL_EVENT, e); }
 void keeper_drop_hop(void) { ask(DROP_HOP, NULL); }
 
@@ -119,7 +120,10 @@ static void tell_time(const struct keeping *g, int fd)
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
 	struct told told = { .fd = fd, .ours = fd >= 0 && g->hop.ours, .now = t.tv_sec };
-	if (send(g->channel, &told, sizeof told, MSG_NOSIGNAL) < 0) return;    /* it has died: the pidfd tells */
+	ssize_t n;
+	do n = send(g->channel, &told, sizeof told, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) shutdown(g->channel, SHUT_WR);       /* the end of all answers needs no memory, and the speaker would wait for ever */
 }
 
 static void note(const struct keeping *g, struct event *e)

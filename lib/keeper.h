@@ -25,6 +25,7 @@ int keeper_run(const struct keeper *k);
 /* A connection to the next hop, put into the shared descriptor table: its number, or -1 if there is none to be had.  One that was
  * had before is closed.  *now is the time of day; *ours says that it is the program of this same build.  */
 int keeper_ask_hop(time_t *now, bool *ours);
+/* The time of day, 0 if it is not to be had.  */
 time_t keeper_ask_time(void);
 void keeper_tell(const struct event *e);
 /* The next hop does not answer as it should: end it.  */

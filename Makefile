@@ -83,6 +83,17 @@ $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -c,$(COMPILE)) -DSPEAKER_HOOK -o $@ tests/speaker-hook.c $(HANDLER:%=%.c) $B/libsmtp.a $(LINK) -ldl
 
+# Each system call of a delivery fails in turn: a sample, or FULL=1 all.  faults-table writes the tables of tests/faults/README.md anew.
+check-faults: all $B/faults/inject
+	BUILD=$B tests/faults/run $(if $(FULL),--full)
+faults-table: all $B/faults/inject
+	BUILD=$B tests/faults/run --full --table tests/faults/README.md
+$B/faults/inject: tests/faults/inject.c $B/faults/names.h
+	$(CC) $(filter-out -MMD -c,$(COMPILE)) -I$(@D) -o $@ $< $(LINK)
+$B/faults/names.h: $B/flags
+	@mkdir -p $(@D)
+	echo '#include <sys/syscall.h>' | $(CC) -E -dM - | sed -n 's/^#define __NR_\([a-z0-9_]*\) [0-9]*$$/[__NR_\1] = "\1",/p' >$@
+
 C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c)
 SHELL_FILES = .ci/run tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
@@ -130,4 +141,4 @@ uninstall:
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
 	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null
-.PHONY: check lint deps demo units install uninstall
+.PHONY: check check-faults faults-table lint deps demo units install uninstall

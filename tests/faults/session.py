@@ -1,0 +1,217 @@
+"""One delivery under the injector, as a client sees it and as the disk shows it afterwards."""
+import collections, email.utils, fcntl, glob, os, re, select, socket, struct, subprocess, sys, tempfile, termios, time
+
+BUILD = os.path.realpath(os.environ.get("BUILD", os.path.dirname(os.path.realpath(__file__)) + "/../../build"))
+LIMIT = 25              # seconds for a session: more is a hang.  The keeper gives a helper that does not end 9 of them
+PIECE = 32000           # octets that a socket passes on in one buffer, so that each is read by one call
+NAMES = ("alice", "bob", "carol")
+SMALL = b"Subject: small\r\n\r\n" + b"".join(b"line %d\r\n" % i for i in range(40))
+LARGE = b"Subject: large\r\n\r\n" + b"".join(b"%07d %s\r\n" % (i, b"x" * 54) for i in range(16384))
+
+# name: mailboxes; chunks: by BDAT; fresh: no tmp, new and cur yet; owners: each mailbox has its own (as root only);
+# mda: one process, the message on its input; again: a transaction is given up first; faults: in force in every run
+Scenario = collections.namedtuple("Scenario", "name count body chunks fresh owners mda again faults", defaults=(False, False, False, False, False, ()))
+SCENARIOS = (
+    Scenario("one", 1, SMALL, fresh=True),
+    Scenario("three", 3, SMALL),
+    Scenario("data", 3, LARGE),
+    Scenario("bdat", 3, LARGE, chunks=True, owners=True),
+    Scenario("links", 3, SMALL, faults=("helper:renameat2:1+:EINVAL",)),        # a file system without RENAME_NOREPLACE
+    Scenario("again", 1, SMALL, again=True),
+    Scenario("mda", 3, SMALL, mda=True),
+)
+
+
+class Hang(Exception):
+    pass
+
+
+class Client:
+    """The other end of the connection: waits for each reply, as most do."""
+
+    def __init__(self, sock, deadline):
+        self.sock, self.deadline, self.buffer, self.replies = sock, deadline, b"", []
+        sock.setblocking(False)
+
+    def wait(self, readable):
+        left = self.deadline - time.monotonic()
+        if left <= 0 or not any(select.select([self.sock] if readable else [], [] if readable else [self.sock], [], left)):
+            raise Hang
+
+    def send(self, data):
+        """In pieces, each taken before the next comes: then the calls that read them are the same in each run."""
+        try:
+            for piece in (data[i:i + PIECE] for i in range(0, len(data), PIECE)):
+                while piece:
+                    self.wait(False)
+                    piece = piece[self.sock.send(piece):]
+                while len(data) > PIECE and struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, b"\0" * 4))[0]:
+                    if time.monotonic() > self.deadline:
+                        raise Hang
+                    time.sleep(0.0001)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def reply(self):
+        """The code of the next reply; 0 when there is none."""
+        while True:
+            lines = self.buffer.split(b"\r\n")
+            for i, line in enumerate(lines[:-1]):
+                if line[3:4] != b"-":
+                    self.buffer = b"\r\n".join(lines[i + 1:])
+                    self.replies.append(line.decode("latin-1"))
+                    return int(line[:3])
+            self.wait(True)
+            try:
+                got = self.sock.recv(65536)
+            except ConnectionResetError:
+                got = b""
+            if not got:
+                return 0
+            self.buffer += got
+
+    def ask(self, line):
+        self.send(line + b"\r\n")
+        return self.reply()
+
+    def envelope(self, names):
+        """The recipients that were taken."""
+        self.send(b"MAIL FROM:<sender@example.org>\r\n" + b"".join(b"RCPT TO:<%s@example.test>\r\n" % n.encode() for n in names))
+        return [] if self.reply() != 250 else [n for n in names if self.reply() == 250]
+
+    def message(self, scenario):
+        """The reply to the data."""
+        if not scenario.chunks:
+            code = self.ask(b"DATA")
+            if code == 354:
+                self.send(scenario.body + b".\r\n")
+                code = self.reply()
+            return code
+        code, size = 250, 300000
+        for at in range(0, len(scenario.body), size):
+            chunk = scenario.body[at:at + size]
+            last = at + size >= len(scenario.body)
+            self.send(b"BDAT %d%s\r\n" % (len(chunk), b" LAST" if last else b"") + chunk)
+            code = self.reply()
+            if code != 250 or last:
+                return code
+
+
+class Run:
+    """One session of a scenario, with a fault or without, in a place of its own."""
+
+    def __init__(self, build, scenario, fault=None):
+        self.build, self.scenario, self.fault = build, scenario, fault
+        self.names, self.accepted, self.code, self.hang = NAMES[:scenario.count], [], 0, False
+        self.replies, self.wrong, self.held = [], [], []
+
+    def command(self, program, *args):
+        path = os.path.join(self.build, program)
+        return [path, "-C", "/dev/null", "-o", "mail_root=" + self.place + "/mail", "-o", "hostname=mx.example.test", *args]
+
+    def make_mailboxes(self):
+        for i, name in enumerate(self.names):
+            box = "%s/mail/example.test/%s" % (self.place, name)
+            os.makedirs(box)
+            for sub in () if self.scenario.fresh else ("/tmp", "/new", "/cur"):
+                os.mkdir(box + sub)
+            if self.scenario.owners and os.geteuid() == 0:
+                for path in (box, box + "/tmp", box + "/new", box + "/cur"):
+                    os.chown(path, 1001 + i, 1001 + i)
+
+    def start(self, stdin, log):
+        rcpts = [a for n in self.names for a in ("-d", n + "@example.test")]
+        command = self.command("maildir-deliver", "-f", "sender@example.org", *rcpts) if self.scenario.mda else self.command("smtp-handler")
+        faults = [a for f in (*self.scenario.faults, self.fault) if f for a in ("-f", f)]
+        more = ["-t"] * (self.fault is None) + ["-r", "helper"] * self.scenario.mda
+        tool = [BUILD + "/faults/inject", *more, *faults, "-o", self.place + "/report"]
+        return subprocess.Popen(tool + command, stdin=stdin, stdout=stdin, stderr=log, env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}, cwd=self.place)
+
+    def converse(self, sock, deadline):
+        client = Client(sock, deadline)
+        self.replies = client.replies
+        if self.scenario.mda:
+            client.send(self.scenario.body.replace(b"\r\n", b"\n"))
+            sock.shutdown(socket.SHUT_WR)
+            self.accepted = list(self.names)
+        else:
+            if client.reply() == 220 and client.ask(b"EHLO client.example.org") == 250:
+                if self.scenario.again:
+                    client.envelope(self.names)
+                    client.ask(b"RSET")
+                self.accepted = client.envelope(self.names)
+            self.code = client.message(self.scenario) if self.accepted else 0
+            client.send(b"QUIT\r\n")
+        while client.reply():
+            pass
+
+    def session(self):
+        ours, theirs = socket.socketpair()
+        deadline = time.monotonic() + LIMIT
+        with open(self.place + "/log", "w+b") as log:
+            child = self.start(theirs, log)
+            theirs.close()
+            try:
+                self.converse(ours, deadline)
+                if child.wait(max(1, deadline - time.monotonic())) == 77:
+                    sys.exit(77)
+            except (Hang, subprocess.TimeoutExpired):
+                self.hang = True
+                child.kill()            # and with it the kernel ends all that it traces
+                child.wait()
+            ours.close()
+            log.seek(0)
+            self.log = log.read().decode("latin-1")
+        with open(self.place + "/report", encoding="ascii") as f:
+            self.report = [line.split() for line in f]
+        self.ends = {r[1]: (r[2], int(r[3])) for r in self.report if r[0] == "end"}
+        if self.scenario.mda and self.ends.get("helper") == ("exit", 0):
+            self.code = 250
+
+    def run(self):
+        with tempfile.TemporaryDirectory(prefix="faults.") as self.place:
+            self.make_mailboxes()
+            self.session()
+            self.look()
+        return self
+
+    # --- what became of it ---
+
+    @staticmethod
+    def is_whole(text, name, body, traced=True):
+        """Octet for octet, but for what the trace header says; its date is of this hour."""
+        head = rb"Return-Path: <sender@example.org>\nDelivered-To: %s@example.test\n" % name.encode()
+        trace = rb"Received: from [^\n]+\n\tby [^\n]+(?:\n\tfor <[^\n]+>)?;\n\t([^\n]+)\n"
+        body = body.replace(b"\r\n", b"\n")
+        m = re.fullmatch(head + (trace if traced else rb"()"), text[:-len(body)])
+        if not m or not text.endswith(body):
+            return False
+        return not traced or abs(email.utils.parsedate_to_datetime(m.group(1).decode()).timestamp() - time.time()) < 3600
+
+    def messages(self, name):
+        """[(text, whether it belongs to whom the mailbox belongs)]"""
+        box = "%s/mail/example.test/%s" % (self.place, name)
+        files = [p for sub in ("new", "cur") for p in glob.glob("%s/%s/*" % (box, sub))]
+        return [(open(p, "rb").read(), os.stat(p).st_uid == os.stat(box).st_uid) for p in files]
+
+    def look(self):
+        """Look at the mailboxes; then deliver once more, and look again."""
+        for name in self.names:
+            found = self.messages(name)
+            if not all(owned and self.is_whole(t, name, self.scenario.body, not self.scenario.mda) for t, owned in found):
+                self.wrong.append("not the message that was sent: " + name)
+            if len(found) > 1:
+                self.wrong.append("twice: " + name)
+            if found:
+                self.held.append(name)
+        self.left = len(glob.glob(self.place + "/mail/example.test/*/tmp/*"))
+        self.deliver_again()
+
+    def deliver_again(self):
+        body = b"Subject: after\n\nafter\n"
+        rcpts = b"".join(b"RCPT TO:<%s@example.test>\n" % n.encode() for n in self.names)
+        said = subprocess.run(["timeout", str(LIMIT), *self.command("smtp-handler")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
+                              input=b"EHLO me.example.org\nMAIL FROM:<sender@example.org>\n" + rcpts + b"DATA\n" + body + b".\nQUIT\n").stdout
+        for name in self.names:
+            if b"Ok, stored with" not in said or sum(owned and self.is_whole(t, name, body) for t, owned in self.messages(name)) != 1:
+                self.wrong.append("the next delivery fails: " + name)

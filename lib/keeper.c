@@ -104,11 +104,10 @@ static unsigned shortest(const struct config *cf)
 /* Never returns: exit_group is one call too many in strict mode.  */
 _Noreturn static void speaker(const struct keeper *k, pid_t keeper)
 {
-	int status = 1;
+	int status = 2;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == keeper) {
 		clock_start(shortest(k->cf));
 		if (!k->cf->sandbox || sandbox_speaker()) status = k->speak(k->ctx) ? 0 : 1;
-		else status = 2;
 	}
 	for (;;) syscall(SYS_exit, status);
 }

@@ -66,6 +66,14 @@ static void to_syslog(const char *program, bool silence_stderr)
 	else if (dup2(null, 2) == 2) close(null);
 }
 
+/* The empty line is not stored, but has journald look now which unit we are: it cannot see that in our last words any more, when it comes to
+ * read them after our end.  */
+static void to_journal(void)
+{
+	log_state.to = TO_JOURNAL;
+	if (log_state.fields && write(2, "\n", 1) < 0) return;
+}
+
 void log_open(const char *program, const char *id, const char *peer, enum log_use use)
 {
 	struct stat err = { 0 };
@@ -82,7 +90,7 @@ void log_open(const char *program, const char *id, const char *peer, enum log_us
 		return;
 	}
 	if (fstat(2, &err) != 0) open("/dev/null", O_WRONLY);   /* takes the lowest number that is free */
-	else if (is_journal(&err)) log_state.to = TO_JOURNAL;
+	else if (is_journal(&err)) to_journal();
 	else if (use != LOG_STATUS && is_peer(&err)) to_syslog(program, true);
 	else if (use == LOG_STATUS && !isatty(2)) to_syslog(program, false);
 }

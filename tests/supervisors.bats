@@ -287,7 +287,7 @@ ids() {
 	attended
 	if grep -q libsystemd.so.0 "$HANDLER"; then
 		until_true grep -q '^SMTP_REPLY=quit' "$JOURNAL"
-		[ ! -s "$LOG" ]
+		[ "$(od -An -c "$LOG")" = '  \n' ]      # the empty line for journald to see who we are
 		[ "$(grep -c '^MESSAGE_ID=8b3a7e1c5d0f4c52a6f1de3b9c704a11' "$JOURNAL")" = 2 ]
 		[ "$(grep -c '^MESSAGE_ID=8b3a7e1c5d0f4c52a6f1de3b9c704a13' "$JOURNAL")" = 1 ]
 		local field
@@ -297,7 +297,7 @@ ids() {
 		done
 	else
 		logged "$LOG" 127.0.0.1
-		run ! grep -v '^<[3-7]>id=' "$LOG"
+		run ! grep -v -e '^<[3-7]>id=' -e '^$' "$LOG"
 	fi
 	[ ! -s "$SYSLOG" ]
 }

@@ -1,0 +1,117 @@
+# Loaded by every file here, which runs in the box: the installed project under the real systemd.  A test finds the default units, the
+# configuration below, and empty mailboxes of alice and bob.
+# shellcheck shell=bash disable=SC2034,SC2154
+load ../helper
+load ../servers
+
+PORT=25
+LOG=/dev/null
+ROOT=/var/vmail
+SOCKET=smtp.socket
+HOOK=/tmp/build/hook/smtp-handler
+DROPINS=/etc/systemd/system
+NEXT=$BATS_TEST_TMPDIR/next
+
+setup() {
+	printf '%s\n' 'hostname = mx.example.test' >/etc/smtp-handler.conf
+	find $ROOT/*/*/{new,tmp,cur} -type f -delete 2>/dev/null || true
+	systemctl start "$SOCKET"
+	SINCE=@$EPOCHREALTIME
+}
+
+# What a test changed is put back, whatever became of it.
+teardown() {
+	hang_up
+	local dropins
+	dropins=$(ls -d $DROPINS/*.d 2>/dev/null || true)
+	[ -z "$dropins" ] || { rm -r $dropins; systemctl daemon-reload; }
+	[ ! -e "$NEXT" ] || install -m 755 /tmp/build/smtp-handler /usr/sbin/smtp-handler
+	soon idle
+}
+
+# setting NAME=VALUE...: one more line each in the configuration.
+setting() { printf '%s\n' "$@" >>/etc/smtp-handler.conf; }
+
+# dropin UNIT LINE...: more for [Service] of it.
+dropin() {
+	mkdir -p "$DROPINS/$1.d"
+	printf '%s\n' '[Service]' "${@:2}" >"$DROPINS/$1.d/test.conf"
+	systemctl daemon-reload
+}
+
+# strict_conf UNIT...: as the manual says.
+strict_conf() {
+	local unit
+	for unit in "$@"; do install -D -m 644 /usr/share/doc/smtp-handler/strict.conf "$DROPINS/$unit.d/strict.conf"; done
+	systemctl daemon-reload
+}
+
+# program FILE: a new binary, put there as make install does.
+program() {
+	touch "$NEXT"
+	install -m 755 "$1" /usr/sbin/smtp-handler
+}
+
+# soon COMMAND...: wait for a condition that is dear to ask for, at most 20 seconds.  (until_true counts the questions, not the seconds.)
+soon() {
+	local end=$((SECONDS + 20))
+	until "$@"; do
+		[ $SECONDS -lt $end ] || { echo "never true: $*"; return 1; }
+		read -rt 0.05 <> <(:) || true
+	done
+}
+
+# --- units and processes ---
+
+# instances: the connections that systemd serves.  idle: none.
+instances() { systemctl list-units --all --plain --no-legend 'smtp@*' 'maildir-deliver@*' | awk '{ print $1 }'; }
+idle() { [ -z "$(instances)" ] && [ -z "$(pgrep -f '^/usr/(sbin/smtp-handler|bin/maildir-deliver)')" ]; }
+
+# keeper: sets $KEEPER, that of the newest connection.
+keeper() { KEEPER=$(pgrep -n -P "${PARENT:-1}" -x smtp-handler); }
+
+# unit_of PID: the unit that it belongs to.
+unit_of() { sed -n 's|^0::.*/||p' "/proc/$1/cgroup"; }
+
+# --- the journal ---
+
+# entries ARGUMENT...: what came since the test began.  (By time: systemd 252's --after-cursor loses the first entry of a filter.)
+entries() {
+	journalctl --sync
+	journalctl -q --no-pager --since="$SINCE" "$@"
+}
+# logged WORD...: a line of a connection with these words in it, in any order.  (By slice: by unit would take minutes.)
+logged() {
+	local found word
+	found=$(entries -o cat _SYSTEMD_SLICE=system-smtp.slice)
+	for word in "$@"; do found=$(grep -F -e "$word" <<<"$found") || return 1; done
+}
+# session_ended ID: its last line is there.
+session_ended() { [ -n "$(entries -o cat "_SYSTEMD_INVOCATION_ID=$1" MESSAGE_ID=8b3a7e1c5d0f4c52a6f1de3b9c704a14)" ]; }
+# state UNIT WORD: its ActiveState is that.
+state() { [ "$(systemctl show -P ActiveState "$1")" = "$2" ]; }
+# failures: the units of connections that systemd calls failed.  They do not stay (CollectMode=), so the journal tells.
+failures() { entries -o cat --output-fields=UNIT MESSAGE_ID=d9b373ed55a64feb8242e02dbe79a49c; }
+
+# --- mail ---
+
+# deliver_one BOX SUBJECT: a whole session on a connection of its own; the message is there.
+deliver_one() {
+	lines 'EHLO client.example.org' 'MAIL FROM:<a@b.example>' "RCPT TO:<$1@example.test>" DATA "Subject: $2" '' "$2" . QUIT | tcp >"$BATS_TEST_TMPDIR/said"
+	grep -q '^250 2.0.0 Ok, stored' "$BATS_TEST_TMPDIR/said" || { cat "$BATS_TEST_TMPDIR/said"; return 1; }
+	message "$1" "$2" >/dev/null
+}
+
+# second_session: like dial, on a connection beside the first, which becomes $FIRST.
+second_session() {
+	FIRST=$CONN
+	dial && expect 220
+}
+# first_session: the second is ended, and the first goes on.
+first_session() {
+	send QUIT && expect '221 ' && closed
+	CONN=$FIRST
+}
+
+# nothing_stored: no message anywhere, nothing half done.
+nothing_stored() { [ -z "$(find $ROOT -type f)" ]; }

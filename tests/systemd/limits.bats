@@ -2,8 +2,6 @@
 # Floods, rude clients and kills: the limits of smtp.socket hold, and it is always alive afterwards.
 load helper
 
-clients() { "$PYTHON" "$TESTS/client.py" "$@"; }
-
 # all_well: systemd has nothing failed, and mail arrives.
 all_well() {
 	soon idle

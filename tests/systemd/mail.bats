@@ -56,7 +56,7 @@ assert all(e["_SYSTEMD_INVOCATION_ID"] == id and e["_SYSTEMD_UNIT"].startswith("
 		250-CHUNKING '250-LIMITS RCPTMAX=1000' '250 HELP' '500 5.5.1 Unknown command' '250 2.1.0 Sender ok' '451 4.3.0 Local trouble, try again later' \
 		'503 5.5.1 Need a valid RCPT first' '221 2.0.0 Bye') "$BATS_TEST_TMPDIR/said"
 	soon logged 'cannot execute /nonexistent'
-	soon logged ended: quit
+	soon logged 'ended: quit'
 	setting 'no such line'
 	tcp </dev/null | diff -u <(lines '421 4.3.5 Server is not configured properly, try again later') -
 	soon logged smtp-handler.conf:4

@@ -1,6 +1,7 @@
 # Loaded by every file here, which runs in the box: the installed project under the real systemd.  A test finds the default units, the
 # configuration below, and empty mailboxes of alice and bob.
 # shellcheck shell=bash disable=SC2034,SC2154
+grep -qsz '^container=box$' /proc/1/environ || exit 1    # see setup_suite.bash
 load ../helper
 load ../servers
 

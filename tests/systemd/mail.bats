@@ -62,6 +62,20 @@ assert all(e["_SYSTEMD_INVOCATION_ID"] == id and e["_SYSTEMD_UNIT"].startswith("
 	soon logged smtp-handler.conf:4
 }
 
+@test "the last entry of a session is found by the id, too, when journald reads it after the session's end" {
+	local journald id FAILED=
+	journald=$(systemctl show -P MainPID systemd-journald.service)
+	dial && expect 220
+	keeper
+	id=$(systemctl show -P InvocationID "$(unit_of "$KEEPER")")
+	journalctl --sync
+	kill -STOP "$journald"
+	send QUIT && expect '221 ' && closed && soon idle || FAILED=yes
+	kill -CONT "$journald"
+	[ -z "$FAILED" ]
+	session_ended "$id"
+}
+
 @test "what maildir-deliver has to say is part of the session, too" {
 	chmod 0 $ROOT/example.test/alice/new
 	to_trouble() {

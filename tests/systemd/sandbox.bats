@@ -46,6 +46,29 @@ bare_processes() {
 	send 'Subject: x' '' x . QUIT && expect '250 2.0.0 Ok' && expect '221 ' && closed
 }
 
+# walls_of PID: it lives in namespaces of its own, on a read-only root.
+walls_of() {
+	local ns
+	for ns in mnt net ipc user; do [ "$(readlink "/proc/$1/ns/$ns")" != "$(readlink /proc/1/ns/$ns)" ]; done
+	awk '$5 == "/" && $6 ~ /^ro/ { n++ } $5 == "/var/vmail" && $6 ~ /^rw/ && $6 ~ /noexec/ { n++ } END { exit n != 2 }' "/proc/$1/mountinfo"
+}
+
+# landlocked: the helper of a session can put Landlock on itself; nothing in the unit forbids it.
+landlocked() {
+	command -v strace >/dev/null || skip "no strace"
+	local trace=$BATS_TEST_TMPDIR/trace
+	dial && expect 220
+	keeper
+	strace -f -qq -e trace=/landlock -e signal=none -o "$trace" -p "$KEEPER" 3>&- &
+	soon traced "$KEEPER"
+	send 'EHLO c' 'MAIL FROM:<a@b.example>' 'RCPT TO:<alice@example.test>' QUIT && expect 250 && expect 250 && expect 250 && expect '221 ' && closed
+	wait $!
+	cat "$trace"
+	refute grep -E 'landlock_create_ruleset.*(ENOSYS|EOPNOTSUPP)' "$trace" || skip "no Landlock in this kernel"
+	grep 'landlock_restrict_self(.* = 0$' "$trace"
+}
+traced() { [ "$(field "$1" TracerPid)" != 0 ]; }
+
 # exposure UNIT: what systemd-analyze makes of it.
 exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p'; }
 
@@ -71,6 +94,23 @@ exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall expo
 @test "strict.conf: the speaker reads, writes and exits; the kernel ends it for anything else" {
 	strict_conf smtp@.service
 	speaker_is_caged
+}
+
+@test "every unit lets the helper put Landlock on itself" {
+	landlocked
+	strict_conf smtp@.service
+	landlocked
+	tcpserver
+	landlocked
+}
+
+@test "strict.conf: what systemd builds is there" {
+	strict_conf smtp@.service
+	to_rcpt
+	keeper && helper
+	walls_of "$KEEPER"
+	walls_of "$HELPER"
+	send QUIT && expect '221 ' && closed
 }
 
 @test "strict.conf: a filter as narrow, user vmail, no capability; systemd-analyze security says 1.0 or better" {

@@ -98,9 +98,11 @@ exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall expo
 
 @test "every unit lets the helper put Landlock on itself" {
 	landlocked
-	strict_conf smtp@.service
-	landlocked
 	tcpserver
+	landlocked
+	systemctl start smtp.socket
+	PARENT=1
+	strict_conf smtp@.service
 	landlocked
 }
 

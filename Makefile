@@ -96,6 +96,13 @@ $B/faults/names.h: $B/flags
 # In a throw-away container with a real systemd, which takes root.
 check-systemd:
 	tests/systemd/box $(BATS) /src/tests/systemd || { [ $$? = 77 ] && echo 'check-systemd: SKIPPED, for the reason above'; }
+# What a power cut leaves, on ext4, xfs and btrfs; needs root, FUSE and loop devices.  CUTS=750 is the long form: tests/faults/POWER.md.
+check-power: all $B/power-disk $B/power-lie.so
+	tests/faults/power --build $B $(if $(CUTS),--cuts $(CUTS)) || [ $$? = 77 ]
+$B/power-disk: tests/faults/power-disk.c $B/flags
+	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(LINK)
+$B/power-lie.so: tests/faults/power-lie.c $B/flags
+	$(CC) $(filter-out -MMD -c -fPIE,$(COMPILE)) -fPIC -shared -o $@ $<
 
 C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c)
 SHELL_FILES = .ci/run tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats tests/systemd/*.ba*) tests/systemd/box
@@ -146,3 +153,4 @@ uninstall:
 	-rmdir $D$(DOCDIR) 2>/dev/null
 .PHONY: check check-faults faults-table lint deps demo units install uninstall
 .PHONY: check check-systemd lint deps demo units install uninstall
+.PHONY: check check-power lint deps demo units install uninstall

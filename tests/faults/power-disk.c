@@ -117,17 +117,22 @@ static bool serve(const struct fuse_in_header *in)
 	return true;
 }
 
-/* Read all that waits, then answer it: what is in one batch was under way at the same time, so a flush in it is no promise for a write in it.  */
+/* Read all that comes until nothing more does for a while, then answer it: what is in one batch was under way at the same time, so a flush in
+ * it is no promise for a write in it.  The while is that of a disk; without it hardly any two requests would meet.  */
 static void run(void)
 {
+	enum { WHILE = 1 };     /* milliseconds */
+	struct pollfd p = { .fd = fuse, .events = POLLIN };
 	bool more = true;
 	while (more) {
-		ssize_t n = batch < BATCH ? read(fuse, request, sizeof request) : -1;
+		if (batch == BATCH || poll(&p, 1, batch > 0 ? WHILE : -1) == 0) {
+			answer_batch();
+			continue;
+		}
+		ssize_t n = read(fuse, request, sizeof request);
 		if (n >= (ssize_t)sizeof(struct fuse_in_header)) more = serve((const void *)request);
-		else if (batch > 0) answer_batch();
-		else if (errno == EAGAIN) poll(&(struct pollfd){ .fd = fuse, .events = POLLIN }, 1, -1);
 		else if (errno == ENODEV) more = false;         /* unmounted */
-		else if (errno != EINTR && errno != ENOENT) err(1, "/dev/fuse");
+		else if (errno != EAGAIN && errno != EINTR && errno != ENOENT) err(1, "/dev/fuse");
 	}
 }
 

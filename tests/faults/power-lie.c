@@ -1,6 +1,7 @@
 /* A library for LD_PRELOAD which makes of maildir-deliver a worse program: fsync does nothing for files (POWER_LIE=file) or for directories
  * (POWER_LIE=directory).  tests/faults/power must notice.
  * SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

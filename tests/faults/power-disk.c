@@ -1,5 +1,5 @@
 /* power-disk IMAGE LOG MOUNTPOINT: a disk that remembers.  A FUSE file system of one file, mounted on the file MOUNTPOINT, which serves IMAGE
- * and writes every write and every flush to LOG, in the order in which it did them.  A loop device on MOUNTPOINT is then a disk with a
+ * and notes in LOG when each write and each flush came and when it was answered.  A loop device on MOUNTPOINT is then a disk with a
  * volatile cache, and LOG tells what a power cut may leave of it.  Speaks the kernel's protocol itself: it must see which requests were
  * under way at the same time, and no library shows that.
  * SPDX-License-Identifier: MIT */
@@ -11,28 +11,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
 
-/* A record of the log.  A write: where on the disk; its octets follow.  A flush: everything in front of this place of the log is safe.  */
+/* A record of the log.  WRITE, when it comes: where on the disk; its octets follow.  DONE, when a write is answered: where its record is.
+ * FLUSH, when it is answered: how long the log was when it came, so that each write DONE before that place is safe now.  */
 struct record { uint32_t kind, length; uint64_t where; };
-enum { WRITE = 'W', FLUSH = 'F' };
+enum { WRITE = 'W', DONE = 'D', FLUSH = 'F' };
 
-enum { MOST = 1 << 20, PAGES = MOST / 4096, BATCH = 256 };
+/* A request under way: each takes a time of its own, so that they overlap and overtake one another as on a disk.  */
+struct request { uint64_t unique, due, where; uint32_t kind, size; };
+enum { MICROSECONDS = 3000 };
+
+enum { MOST = 1 << 20, PAGES = MOST / 4096, UNDER_WAY = 256 };
 
 static int fuse, image, record;
-static uint64_t logged, answered;       /* octets of the log; those of them whose writes the kernel knows to be done */
-static struct fuse_out_header waiting[BATCH];
-static struct fuse_write_out sizes[BATCH];
-static unsigned batch;
+static uint64_t logged;         /* octets of the log */
+static struct request under_way[UNDER_WAY];
+static unsigned count;
 static _Alignas(8) char request[MOST + 65536], data[MOST];
 
 static void reply(const struct fuse_in_header *in, int error, const void *p, size_t n)
@@ -40,23 +45,6 @@ static void reply(const struct fuse_in_header *in, int error, const void *p, siz
 	struct fuse_out_header out = { .len = (uint32_t)(sizeof out + n), .error = -error, .unique = in->unique };
 	struct iovec v[] = { { &out, sizeof out }, { (void *)p, n } };
 	if (writev(fuse, v, 2) < 0 && errno != ENOENT) err(1, "reply");
-}
-
-/* A write or a flush is logged at once, and answered together with all that were under way with it.  */
-static void later(const struct fuse_in_header *in, uint32_t size)
-{
-	waiting[batch] = (struct fuse_out_header){ .len = sizeof *waiting + (size ? sizeof *sizes : 0), .unique = in->unique };
-	sizes[batch++].size = size;
-}
-
-static void answer_batch(void)
-{
-	for (unsigned i = 0; i < batch; i++) {
-		struct iovec v[] = { { &waiting[i], sizeof *waiting }, { &sizes[i], waiting[i].len - sizeof *waiting } };
-		if (writev(fuse, v, 2) < 0 && errno != ENOENT) err(1, "reply");
-	}
-	batch = 0;
-	answered = logged;
 }
 
 static void note(uint32_t kind, const void *p, uint32_t n, uint64_t where)
@@ -67,11 +55,51 @@ static void note(uint32_t kind, const void *p, uint32_t n, uint64_t where)
 	logged += sizeof r + n;
 }
 
+static uint64_t now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void answer_later(const struct fuse_in_header *in, uint32_t kind, uint32_t size, uint64_t where)
+{
+	if (count == UNDER_WAY) errx(1, "the kernel sends more at a time than it may");
+	under_way[count++] = (struct request){ in->unique, now() + (uint64_t)rand() % MICROSECONDS, where, kind, size };
+}
+
+static void answer(const struct request *r)
+{
+	const struct fuse_in_header in = { .unique = r->unique };
+	const struct fuse_write_out out = { .size = r->size };
+	note(r->kind, NULL, 0, r->where);
+	reply(&in, 0, &out, r->kind == DONE ? sizeof out : 0);
+}
+
+/* Answer what is due.  Returns the microseconds until more is; 0 for nothing under way.  */
+static uint64_t answer_due(void)
+{
+	uint64_t t = now(), next = 0;
+	unsigned left = 0;
+	for (unsigned i = 0; i < count; i++) {
+		struct request r = under_way[i];
+		if (r.due <= t) {
+			answer(&r);
+			continue;
+		}
+		if (!next || r.due - t < next) next = r.due - t;
+		under_way[left++] = r;
+	}
+	count = left;
+	return next;
+}
+
 static void do_write(const struct fuse_in_header *in, const struct fuse_write_in *w)
 {
 	if (pwrite(image, w + 1, w->size, (off_t)w->offset) != (ssize_t)w->size) err(1, "image");
+	uint64_t where = logged;
 	note(WRITE, w + 1, w->size, w->offset);
-	later(in, w->size);
+	answer_later(in, DONE, w->size, where);
 }
 
 static void do_read(const struct fuse_in_header *in, const struct fuse_read_in *r)
@@ -84,7 +112,7 @@ static void do_read(const struct fuse_in_header *in, const struct fuse_read_in *
 static void do_init(const struct fuse_in_header *in, const struct fuse_init_in *i)
 {
 	struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_write = MOST, .max_pages = PAGES,
-		.max_background = BATCH / 2, .congestion_threshold = BATCH / 2, .flags = i->flags & (FUSE_ASYNC_DIO | FUSE_BIG_WRITES | FUSE_MAX_PAGES) };
+		.max_background = UNDER_WAY / 2, .congestion_threshold = UNDER_WAY / 2, .flags = i->flags & (FUSE_ASYNC_DIO | FUSE_BIG_WRITES | FUSE_MAX_PAGES) };
 	if (i->minor < out.minor) out.minor = i->minor;
 	reply(in, 0, &out, sizeof out);
 }
@@ -104,7 +132,7 @@ static bool serve(const struct fuse_in_header *in)
 	const void *body = in + 1;
 	switch (in->opcode) {
 	case FUSE_WRITE: do_write(in, body); break;
-	case FUSE_FSYNC: note(FLUSH, NULL, 0, answered); later(in, 0); break;
+	case FUSE_FSYNC: answer_later(in, FLUSH, 0, logged); break;
 	case FUSE_READ: do_read(in, body); break;
 	case FUSE_INIT: do_init(in, body); break;
 	case FUSE_GETATTR: do_getattr(in); break;
@@ -117,18 +145,20 @@ static bool serve(const struct fuse_in_header *in)
 	return true;
 }
 
-/* Read all that comes until nothing more does for a while, then answer it: what is in one batch was under way at the same time, so a flush in
- * it is no promise for a write in it.  The while is that of a disk; without it hardly any two requests would meet.  */
+/* Everything that waits is read before anything is answered: a flush that the kernel sent before it knew of the end of a write is no promise
+ * for that write.  */
 static void run(void)
 {
-	enum { WHILE = 1 };     /* milliseconds */
 	struct pollfd p = { .fd = fuse, .events = POLLIN };
+	uint64_t wait = 0;
 	bool more = true;
 	while (more) {
-		if (batch == BATCH || poll(&p, 1, batch > 0 ? WHILE : -1) == 0) {
-			answer_batch();
+		struct timespec t = { .tv_nsec = (long)wait * 1000 };
+		if (ppoll(&p, 1, count > 0 ? &t : NULL, NULL) == 0) {
+			wait = answer_due();
 			continue;
 		}
+		wait = 0;
 		ssize_t n = read(fuse, request, sizeof request);
 		if (n >= (ssize_t)sizeof(struct fuse_in_header)) more = serve((const void *)request);
 		else if (errno == ENODEV) more = false;         /* unmounted */

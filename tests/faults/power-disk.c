@@ -1,13 +1,14 @@
 /* power-disk IMAGE LOG MOUNTPOINT: a disk that remembers.  A FUSE file system of one file, mounted on the file MOUNTPOINT, which serves IMAGE
  * and notes in LOG when each write and each flush came and when it was answered.  A loop device on MOUNTPOINT is then a disk with a
  * volatile cache, and LOG tells what a power cut may leave of it.  Speaks the kernel's protocol itself: it must see which requests were
- * under way at the same time, and no library shows that.
+ * under way at the same time, and no library shows that.  To be started where no mount is shared with others (tests/faults/power).
  * SPDX-License-Identifier: MIT */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -177,7 +178,9 @@ int main(int argc, char **argv)
 	if (fuse < 0) err(77, "/dev/fuse");
 	snprintf(options, sizeof options, "fd=%d,rootmode=%o,user_id=0,group_id=0", fuse, S_IFREG);
 	if (mount("power-disk", argv[3], "fuse", MS_NOSUID | MS_NODEV, options) != 0) err(77, "mount of a FUSE file system");
-	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);   /* we are the disk: never wait for ourselves */
+	/* we are the disk, and must never wait for ourselves: not for memory, and not at our end for the unmount of what others mount on us */
+	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	if (unshare(CLONE_NEWNS) != 0 || umount2(argv[3], MNT_DETACH) != 0) err(1, "leaving the mount");
 	puts("ready");
 	fflush(stdout);
 	run();

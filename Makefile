@@ -103,6 +103,19 @@ $B/power-disk: tests/faults/power-disk.c $B/flags
 	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(LINK)
 $B/power-lie.so: tests/faults/power-lie.c $B/flags
 	$(CC) $(filter-out -MMD -c -fPIE,$(COMPILE)) -fPIC -shared -o $@ $<
+# --- fuzzing (fuzz/README.md): make fuzz SECONDS=60 [FUZZ="data line"] ---
+FUZZERS = $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
+FUZZ ?= $(FUZZERS) binary
+SECONDS ?= 10
+FUZZ_BUILD = $(MAKE) --no-print-directory SAN=1 B=build/fuzz CC=clang SYSTEMD= CFLAGS='-O1 -g -fsanitize=fuzzer-no-link'
+# The client, the log and the next hop are the harness's; its clock too, so lib/clock.c and lib/keeper.c are not linked.
+$B/fuzz-%: fuzz/%.c $(wildcard fuzz/*.h) $(HANDLER:%=%.c) deliver.c $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER))) $B/libsmtp.a
+	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(if $(filter deliver,$*),$(filter %.o,$^)) $B/libsmtp.a $(LINK) -fsanitize=fuzzer -Wl,--wrap=read,--wrap=write -ldl
+fuzzers: $(FUZZERS:%=$B/fuzz-%) $(PROGRAMS:%=$B/%)
+fuzz:
+	$(FUZZ_BUILD) fuzzers
+	fuzz/run $(SECONDS) $(FUZZ)
+.PHONY: fuzz fuzzers
 
 C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c)
 SHELL_FILES = .ci/run tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats tests/systemd/*.ba*) tests/systemd/box

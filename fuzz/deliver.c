@@ -16,7 +16,7 @@ static int tell_caller(const char *format, ...);
 #include <dirent.h>
 #include <fcntl.h>
 
-enum { ALICE, BOB, DAVE, BOXES, NO_BOX = -1, NO_DOMAIN = -2, STORED = 512 };
+enum { ALICE, BOB, DAVE, BOXES, NO_BOX = -1, NO_DOMAIN = -2, STORED = 8192 };
 static const char *const boxes[BOXES] = { "example.test/alice", "example.test/bob", "other.test/dave" };
 static char root[256];
 static struct { char *text; size_t n; int box; } stored[STORED];
@@ -136,6 +136,7 @@ static void lmtp_session(unsigned flags)
 	dialogue.normalize = flags & 2;
 	d->cf.bare_newline = dialogue.normalize;
 	d->supervised = flags & 4;
+	dialogue.max_errors = d->cf.max_errors;
 	dialogue.size_max = (size_t)d->cf.max_size + TRACE_ROOM;
 	dialogue.rcpt = check_rcpt;
 	dialogue.stored = expect_stored;

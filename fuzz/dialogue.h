@@ -13,7 +13,7 @@
 #include "model.h"
 #include "session.h"
 
-enum { RCPTS = 100, ERRORS = 50, REFUSED = 100 };
+enum { RCPTS = 100, REFUSED = 100 };
 
 /* A message as the client gave it.  */
 struct mailing {
@@ -29,7 +29,7 @@ struct said { int code; const char *text; size_t n; };
 static struct dialogue {
 	/* the harness's */
 	bool lmtp, strict, normalize, vrfy;
-	size_t size_max;
+	size_t size_max, max_errors;
 	bool reliable;          /* the backend had no trouble of its own: a chunk is refused for its octets only */
 	void (*stored)(const struct mailing *m, const struct said *r);          /* the reply was 2xx */
 	void (*refused)(const struct mailing *m, const struct said *r);
@@ -37,7 +37,7 @@ static struct dialogue {
 	/* the model's */
 	size_t at, out;         /* where we are in what the client and the server said */
 	bool closed, mail, smtputf8, chunks, begun;
-	unsigned errors, refusals;
+	size_t errors, refusals;
 	struct mailing m;
 	char chunk[FUZZ_TEXT];
 	size_t chunk_n;
@@ -99,7 +99,7 @@ static inline bool answered(struct dialogue *d, int code)
 	if (d->closed) return false;
 	EXPECT(r.code != 354);
 	if (code) EXPECT(r.code == code);
-	if (((r.code >= 500 && r.code <= 504) || r.code == 555) && ++d->errors >= ERRORS) {
+	if (((r.code >= 500 && r.code <= 504) || r.code == 555) && ++d->errors >= d->max_errors) {
 		EXPECT(hear(d).code == 421);
 		return false;
 	}

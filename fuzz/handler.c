@@ -9,7 +9,7 @@ int handler_main(int argc, char **argv);
 #undef main
 #include "dialogue.h"
 
-enum { RECORDS = 512, HOP_LINE = 5000 };
+enum { RECORDS = 8192, HOP_LINE = 5000 };
 
 /* The next hop.  */
 static struct {
@@ -349,6 +349,7 @@ static void start(struct handler *h)
 	log_open("smtp-handler", LEVEL_DEBUG, h->id, "192.0.2.1", LOG_LINES);
 	hop_read = hop_gives;
 	hop_wrote = hop_takes;
+	dialogue.max_errors = h->cf.max_errors;
 	dialogue.size_max = (size_t)h->cf.max_size;
 	dialogue.rcpt = check_rcpt;
 	dialogue.stored = check_accepted;

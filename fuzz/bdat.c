@@ -52,7 +52,7 @@ static void is_stored(const struct mailing *m, const struct said *r)
 
 static void is_refused(const struct mailing *m, const struct said *r)
 {
-	EXPECT(!good && !m->sure && r->code == 554);
+	EXPECT(!m->sure && r->code == 554);
 }
 
 /* --- what the client says --- */
@@ -148,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned all = 2 + say_data();
 	say_line("QUIT");
 	run(lmtp, normalize);
-	if (fuzz.full) return 0;
+	if (fuzz.full || (good && has_word(message, message_n, "Received:"))) return 0; /* too many of those are a loop */
 	EXPECT(stored == (good ? all : 0) && commits == stored && abandons == all);
 	return 0;
 }

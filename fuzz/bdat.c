@@ -130,8 +130,8 @@ static void run(bool lmtp, bool normalize)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	fuzz_take(data, size, ROOM / 2);
-	unsigned flags = control(), most = control();
+	fuzz_take(data, size, ROOM / 4);
+	size_t flags = control(), most = 1 + control() + fuzz.n / 64;
 	bool lmtp = flags & 1, normalize = flags & 2;
 	message_n = fuzz.n;
 	memcpy(message, fuzz.text, message_n);
@@ -144,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	envelope();
 	say_chunks(0, false);
 	envelope();
-	say_chunks(most ? most : 7, flags & 4);
+	say_chunks(most, flags & 4);
 	unsigned all = 2 + say_data();
 	say_line("QUIT");
 	run(lmtp, normalize);

@@ -32,8 +32,9 @@ static struct {
 	uint64_t random;
 	char out[FUZZ_OUT];             /* what was written to the client */
 	size_t said;
-	bool full;                      /* that was too much of it: nothing can be told from it */
+	bool full;                      /* that was too much of it, or the client did not take it: nothing can be told from it */
 	size_t late_at, stop_at;        /* where in the text minutes pass, a signal comes; none: FUZZ_NEVER */
+	size_t deaf_at;                 /* after how much of our output the client is gone */
 	bool late, stop;                /* that was */
 	uint32_t now;
 } fuzz;
@@ -98,7 +99,7 @@ static inline void fuzz_take(const uint8_t *data, size_t size, size_t room)
 	const uint8_t *mark = size >= 2 ? memmem(data, size, "\xff\xfe", 2) : NULL;
 	const uint8_t *end = mark ? mark : data + size;
 	fuzz.n = fuzz.at = fuzz.said = 0;
-	fuzz.late_at = fuzz.stop_at = FUZZ_NEVER;
+	fuzz.late_at = fuzz.stop_at = fuzz.deaf_at = FUZZ_NEVER;
 	fuzz.full = fuzz.late = fuzz.stop = false;
 	fuzz.control = mark ? mark + 2 : end;
 	fuzz.controls = (size_t)(data + size - fuzz.control);
@@ -182,6 +183,11 @@ ssize_t __wrap_write(int fd, const void *buf, size_t n)
 	EXPECT(n > 0);
 	if (fuzz.cut >= 128 && dice(8) == 0) {
 		errno = EINTR;
+		return -1;
+	}
+	if (fd == 1 && fuzz.said >= fuzz.deaf_at) {
+		fuzz.full = true;
+		errno = EPIPE;
 		return -1;
 	}
 	n = piece(n);

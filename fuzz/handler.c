@@ -39,7 +39,7 @@ static size_t records;
 
 static void hop_say(const char *s, size_t n)
 {
-	if (peer.closed || n > sizeof peer.out - peer.said) return;
+	if (peer.closed || peer.silent || n > sizeof peer.out - peer.said) return;
 	memcpy(peer.out + peer.said, s, n);
 	peer.said += n;
 }
@@ -148,7 +148,7 @@ static void hop_envelope(char *line, bool mail)
 		peer.mail = good(hop_answer(250));
 		strcpy(peer.sender, path);
 	} else if (!peer.mail) {
-		hop_line(503, "5.5.1 no sender");
+		hop_say("503 5.5.1 no sender\r\n", 21);         /* and that is not the answer that counts */
 	} else if (good(hop_answer(250))) {
 		EXPECT(peer.rcpts < RCPTS || peer.evil);
 		if (peer.rcpts < RCPTS) strcpy(peer.rcpt[peer.rcpts++], path);
@@ -340,7 +340,7 @@ static void check_rcpt(const struct mailing *m, const char *rcpt, const struct s
 
 static void start(struct handler *h)
 {
-	static const char *const settings[] = { "hostname=mx.example.test", "max_size=65536", "max_recipients=100", "max_errors=50", "deliver_timeout=60s" };
+	static const char *const settings[] = { "hostname=mx.example.test", "max_size=140000", "max_recipients=100", "max_errors=50", "deliver_timeout=60s" };
 	h->cf.file = "/dev/null";
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) EXPECT(config_option(&h->cf, 'o', settings[i]));
 	EXPECT(config_load(&h->cf));
@@ -379,10 +379,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct handler *h = &handler;
 	if (!*h->id) start(h);
-	fuzz_take(data, size, FUZZ_TEXT);
+	fuzz_take(data, size, 150000);
 	unsigned flags = control(), when = control();
-	if (when & 1) fuzz.late_at = fuzz.n * (when / 4) / 64;
-	if (when & 2) fuzz.stop_at = fuzz.n * (when / 4) / 64;
+	if ((when & 3) == 1) fuzz.late_at = fuzz.n * (when / 4) / 64;
+	if ((when & 3) == 3) fuzz.deaf_at = when * 8;
+	else if (when & 2) fuzz.stop_at = fuzz.n * (when / 4) / 64;
 	hop_hang_up();
 	peer.naughty = peer.evil = peer.permanent = false;
 	run(h, flags);

@@ -119,6 +119,7 @@ fuzz:
 
 C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c)
 SHELL_FILES = .ci/run tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats tests/systemd/*.ba*) tests/systemd/box
+SHELL_FILES = .ci/run fuzz/run fuzz/mutants tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork
 skip = command -v $(1) >/dev/null || { echo "lint: no $(1), skipped"; exit 0; };

@@ -36,6 +36,7 @@ static struct {
 	size_t late_at, stop_at;        /* where in the text minutes pass, a signal comes; none: FUZZ_NEVER */
 	size_t deaf_at;                 /* after how much of our output the client is gone */
 	bool late, stop;                /* that was */
+	unsigned logged;                /* lines */
 	uint32_t now;
 } fuzz;
 
@@ -172,6 +173,7 @@ ssize_t __wrap_read(int fd, void *buf, size_t n)
 static inline void check_log(const char *s, size_t n)
 {
 	EXPECT(n > 0 && s[n - 1] == '\n');
+	fuzz.logged++;
 	for (size_t i = 0; i + 1 < n; i++) EXPECT(s[i] >= ' ' && s[i] < 0x7f);
 }
 

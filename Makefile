@@ -116,6 +116,17 @@ fuzz:
 	$(FUZZ_BUILD) fuzzers
 	fuzz/run $(SECONDS) $(FUZZ)
 .PHONY: fuzz fuzzers
+# The programs beside other mail servers, and the machine's own limits; see bench/README.md.  QUICK=1 is the short form.
+BENCH = $(patsubst %,$B/bench/%,floor connect devlog true)
+bench: all $(BENCH)
+	tests/peers $B/peers
+	bench/run --build $B $(if $(QUICK),--quick) $(BENCH_ARGS)
+$B/bench/true: bench/true.c $B/flags
+	@mkdir -p $(@D)
+	$(MUSL_CC) -static -O2 -o $@ $<
+$B/bench/%: bench/%.c $B/flags
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(LINK)
 
 C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c)
 SHELL_FILES = .ci/run tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats tests/systemd/*.ba*) tests/systemd/box
@@ -168,3 +179,4 @@ uninstall:
 .PHONY: check check-faults faults-table lint deps demo units install uninstall
 .PHONY: check check-systemd lint deps demo units install uninstall
 .PHONY: check check-power lint deps demo units install uninstall
+.PHONY: check lint deps demo bench units install uninstall

@@ -117,6 +117,7 @@ fuzz:
 	fuzz/run $(SECONDS) $(FUZZ)
 .PHONY: fuzz fuzzers
 # The programs beside other mail servers, and the machine's own limits; see bench/README.md.  QUICK=1 is the short form.
+# Ours beside other mail servers and the floor of the machine; QUICK=1 is the short form; BENCH_ARGS: see bench/run --help.
 BENCH = $(patsubst %,$B/bench/%,floor connect devlog true)
 bench: all $(BENCH)
 	tests/peers $B/peers
@@ -131,6 +132,8 @@ $B/bench/%: bench/%.c $B/flags
 C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c)
 SHELL_FILES = .ci/run tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats tests/systemd/*.ba*) tests/systemd/box
 SHELL_FILES = .ci/run fuzz/run fuzz/mutants tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats)
+C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c) $(wildcard bench/*.c)
+SHELL_FILES = .ci/run tests/peers tests/demo tests/deps bench/in-box $(wildcard tests/*.bash tests/*.bats)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork
 skip = command -v $(1) >/dev/null || { echo "lint: no $(1), skipped"; exit 0; };

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from servers import BOXES, DOMAIN
-from world import DISK, TOP, Cgroup, sh
+from world import DISK, TOP, read, sh
 
 KIB, MIB = 1 << 10, 1 << 20
 LIMIT = 2 * 1024 * MIB  # octets in all Maildirs at once
@@ -158,8 +158,8 @@ def hear(s):
 
 
 def memory(server, connections=200):
-    """-> KiB of PSS: idle, and of each connection after EHLO, with all that the server has resident divided among them."""
-    idle = server.cgroup.pss()
+    """-> KiB of PSS: idle, and of each connection after EHLO, with all that the server has resident divided among them; who is there when idle."""
+    idle, programs = server.cgroup.pss(), [read(f"/proc/{pid}/comm").strip() for pid in server.cgroup.pids()]
     sockets = []
     try:
         for _ in range(connections):
@@ -173,4 +173,4 @@ def memory(server, connections=200):
     finally:
         for s in sockets:
             s.close()
-    return {"idle": idle, "each": loaded / connections, "processes": idle and len(server.cgroup.pids())}
+    return {"idle": idle, "each": loaded / connections, "programs": programs}

@@ -63,6 +63,8 @@ def targets(data):
     yield "100 recipients: messages/s, times Postfix", f.ratio(OURS, PEER, "r100"), "{:.2f}", 3
     yield "a recipient more, of the cost of a message", one and hundred and (one / hundred - 1) / 99, "{:.3f}", -0.1
     yield "200 open connections: KiB of PSS each, supervisor included", memory.get("each"), "{:.1f}", -60
+    ours = [p for p in memory.get("programs", []) if p in ("smtp-handler", "maildir-deliver")]
+    yield "idle: processes of ours", len(ours) if "programs" in memory else None, "{:.0f}", -0.5
     for user, calls in single.get("calls", {}).items():
         yield f"system calls of a connection with one message, as {user}", sum(calls.values()), "{:.0f}", -100
 
@@ -187,6 +189,8 @@ def markdown(data):
 
 # --- the plot ---
 
+BLUES = "#08306b", "#2171b5", "#4292c6", "#6baed6", "#9ecae1", "#c6dbef"  # ours
+OTHERS = "#d62728", "#ff7f0e", "#ffbb78", "#2ca02c", "#9467bd", "#8c564b"
 PLOT = """set terminal svg size 1200,560 font "sans,13" background "white"
 set output "{out}"
 set style data histograms
@@ -212,7 +216,9 @@ def plot(folder, data):
     table_file = folder + "/results.tsv"
     with open(table_file, "w") as out:
         out.write("\n".join(lines) + "\n")
-    curves = ", ".join(f"'{table_file}' using {i + 2}:xtic(1) title columnheader" for i in range(len(shown)))
+    blues, others = iter(BLUES), iter(OTHERS)
+    curves = ", ".join(f"'{table_file}' using {i + 2}:xtic(1) title columnheader linecolor rgb '{next(blues if key.startswith(OURS) else others)}'"
+                       for i, key in enumerate(shown))
     subprocess.run(["gnuplot"], input="set datafile separator tab\n" + PLOT.format(out=folder + "/results.svg", curves=curves), text=True, check=True)
 
 

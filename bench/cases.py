@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from servers import BOXES, DOMAIN
-from world import DISK, TOP, read, sh
+from world import DISK, TOP, sh
 
 KIB, MIB = 1 << 10, 1 << 20
 LIMIT = 2 * 1024 * MIB  # octets in all Maildirs at once
@@ -63,7 +63,7 @@ def measure(env, server, case, count):
         took = max(accepted, wait_stored(server, case, count, 20 + 4 * accepted) - began)
         time.sleep(0.05)  # a queue still removes its files
     cpu = server.cgroup.cpu() - before
-    return {"rate": count / took, "accepted": count / accepted, "cpu": cpu / count}
+    return {"rate": round(count / took, 3), "accepted": round(count / accepted, 3), "cpu": round(cpu / count, 7)}
 
 
 def send(env, server, case, count):
@@ -140,7 +140,7 @@ def floor(env, case, seconds, count):
             count = min(int(count / took * seconds), most)
             sh("rm", "-rf", where)
             os.makedirs(where)
-        return {"rate": count / run(count)}, count
+        return {"rate": round(count / run(count), 3)}, count
     finally:
         sh("rm", "-rf", where)
 
@@ -159,7 +159,7 @@ def hear(s):
 
 def memory(server, connections=200):
     """-> KiB of PSS: idle, and of each connection after EHLO, with all that the server has resident divided among them; who is there when idle."""
-    idle, programs = server.cgroup.pss(), [read(f"/proc/{pid}/comm").strip() for pid in server.cgroup.pids()]
+    idle, programs = server.cgroup.pss(), server.cgroup.programs()
     sockets = []
     try:
         for _ in range(connections):

@@ -225,7 +225,7 @@ def plot(folder, data):
 def write(folder, data):
     os.makedirs(folder, exist_ok=True)
     with open(folder + "/results.json", "w") as f:
-        json.dump(data, f, indent=1)
+        json.dump(data, f, separators=(",", ":"))
     with open(folder + "/results.md", "w") as f:
         f.write("\n".join(markdown(data)))
     try:

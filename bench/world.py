@@ -2,6 +2,7 @@
 
 Nothing of it is seen outside, and the kernel takes it down when the last process in it ends, but for the cgroups and the image file,
 which bench/run removes."""
+import contextlib
 import errno
 import glob
 import os
@@ -133,25 +134,29 @@ class Cgroup:
     def pids(self):
         pids = []
         for path in glob.glob(glob.escape(self.path) + "/**/cgroup.procs", recursive=True):
-            pids += [int(p) for p in read(path).split()]
+            with contextlib.suppress(OSError):  # of a connection that has ended: gone, or going
+                pids += [int(p) for p in read(path).split()]
         return pids
+
+    def programs(self):
+        names = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                names.append(read(f"/proc/{pid}/comm").strip())
+        return names
 
     def pss(self):
         """KiB, of all processes together."""
         total = 0
         for pid in self.pids():
-            try:
+            with contextlib.suppress(OSError):
                 total += sum(int(line.split()[1]) for line in read(f"/proc/{pid}/smaps_rollup").splitlines() if line.startswith("Pss:"))
-            except (FileNotFoundError, ProcessLookupError):
-                pass
         return total
 
     def kill(self):
         deadline = time.monotonic() + 10
         while (pids := self.pids()) and time.monotonic() < deadline:
             for pid in pids:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             time.sleep(0.02)

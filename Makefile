@@ -83,57 +83,10 @@ $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -c,$(COMPILE)) -DSPEAKER_HOOK -o $@ tests/speaker-hook.c $(HANDLER:%=%.c) $B/libsmtp.a $(LINK) -ldl
 
-# Each system call of a delivery fails in turn: a sample, or FULL=1 all.  faults-table writes the tables of tests/faults/README.md anew.
-check-faults: all $B/faults/inject
-	BUILD=$B tests/faults/run $(if $(FULL),--full)
-faults-table: all $B/faults/inject
-	BUILD=$B tests/faults/run --full --table tests/faults/README.md
-$B/faults/inject: tests/faults/inject.c $B/faults/names.h
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -I$(@D) -o $@ $< $(LINK)
-$B/faults/names.h: $B/flags
-	@mkdir -p $(@D)
-	echo '#include <sys/syscall.h>' | $(CC) -E -dM - | sed -n 's/^#define __NR_\([a-z0-9_]*\) [0-9]*$$/[__NR_\1] = "\1",/p' >$@
-# In a throw-away container with a real systemd, which takes root.
-check-systemd:
-	tests/systemd/box $(BATS) /src/tests/systemd || { [ $$? = 77 ] && echo 'check-systemd: SKIPPED, for the reason above'; }
-# What a power cut leaves, on ext4, xfs and btrfs; needs root, FUSE and loop devices.  CUTS=750 is the long form: tests/faults/POWER.md.
-check-power: all $B/power-disk $B/power-lie.so
-	tests/faults/power --build $B $(if $(CUTS),--cuts $(CUTS)) || [ $$? = 77 ]
-$B/power-disk: tests/faults/power-disk.c $B/flags
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(LINK)
-$B/power-lie.so: tests/faults/power-lie.c $B/flags
-	$(CC) $(filter-out -MMD -c -fPIE,$(COMPILE)) -fPIC -shared -o $@ $<
-# --- fuzzing (fuzz/README.md): make fuzz SECONDS=60 [FUZZ="data line"] ---
-FUZZERS = $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
-FUZZ ?= $(FUZZERS) binary
-SECONDS ?= 10
-FUZZ_BUILD = $(MAKE) --no-print-directory SAN=1 B=build/fuzz CC=clang SYSTEMD= CFLAGS='-O1 -g -fsanitize=fuzzer-no-link'
-# The client, the log and the next hop are the harness's; its clock too, so lib/clock.c and lib/keeper.c are not linked.
-$B/fuzz-%: fuzz/%.c $(wildcard fuzz/*.h) $(HANDLER:%=%.c) deliver.c $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER))) $B/libsmtp.a
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(if $(filter deliver,$*),$(filter %.o,$^)) $B/libsmtp.a $(LINK) -fsanitize=fuzzer -Wl,--wrap=read,--wrap=write -ldl
-fuzzers: $(FUZZERS:%=$B/fuzz-%) $(PROGRAMS:%=$B/%)
-fuzz:
-	$(FUZZ_BUILD) fuzzers
-	fuzz/run $(SECONDS) $(FUZZ)
-.PHONY: fuzz fuzzers
-# The programs beside other mail servers, and the machine's own limits; see bench/README.md.  QUICK=1 is the short form.
-# Ours beside other mail servers and the floor of the machine; QUICK=1 is the short form; BENCH_ARGS: see bench/run --help.
-BENCH = $(patsubst %,$B/bench/%,floor connect devlog true)
-bench: all $(BENCH)
-	tests/peers $B/peers
-	bench/run --build $B $(if $(QUICK),--quick) $(BENCH_ARGS)
-$B/bench/true: bench/true.c $B/flags
-	@mkdir -p $(@D)
-	$(MUSL_CC) -static -O2 -o $@ $<
-$B/bench/%: bench/%.c $B/flags
-	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(LINK)
+include tests/proof.mk
 
-C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c)
-SHELL_FILES = .ci/run tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats tests/systemd/*.ba*) tests/systemd/box
-SHELL_FILES = .ci/run fuzz/run fuzz/mutants tests/peers tests/demo tests/deps $(wildcard tests/*.bash tests/*.bats)
-C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c) $(wildcard bench/*.c)
-SHELL_FILES = .ci/run tests/peers tests/demo tests/deps bench/in-box $(wildcard tests/*.bash tests/*.bats)
+C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
+SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peers demo deps systemd/box) $(wildcard tests/*.ba* tests/*/*.ba*)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork
 skip = command -v $(1) >/dev/null || { echo "lint: no $(1), skipped"; exit 0; };
@@ -179,7 +132,4 @@ uninstall:
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
 	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null
-.PHONY: check check-faults faults-table lint deps demo units install uninstall
-.PHONY: check check-systemd lint deps demo units install uninstall
-.PHONY: check check-power lint deps demo units install uninstall
-.PHONY: check lint deps demo bench units install uninstall
+.PHONY: check lint deps demo units install uninstall

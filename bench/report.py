@@ -156,6 +156,9 @@ def markdown(data):
     yield f"{data['machine']}; ext4 with a journal on a loop device; load average {data['load'][0]} before, {data['load'][1]} after; medians of "
     yield f"{data['rounds']} rounds, every server in turn, of about {data['seconds']} s each. 1x1: 1 session, one message a connection; xn: many messages a connection."
     yield ""
+    if float(data["load"][0]) > data["cpus"]:
+        yield "**The machine had other work to do**: ratios of these figures are not to be relied on."
+        yield ""
     for key, s in data["servers"].items():
         if s.get("reason"):
             yield f"Not run: {s['label']}: {s['reason'].splitlines()[0]}"
@@ -210,6 +213,8 @@ def plot(folder, data):
     """Bars: messages a second of each server as a ratio to ours, case by case."""
     f = Figures(data)
     shown = [k for k, s in data["servers"].items() if s["kind"] == "mail" and not s.get("reason") and s["cases"]]
+    if not shown:
+        return
     lines = ["case\t" + "\t".join(data["servers"][k]["label"].replace("_", " ") for k in shown)]
     for case in data["cases"]:
         lines.append(case + "\t" + "\t".join(str(f.ratio(k, OURS, case) or 0) for k in shown))

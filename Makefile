@@ -49,14 +49,16 @@ $B/obj/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	$(CC) $(COMPILE) $(SYSTEMD) -o $@ $<
 
-# Static, with musl: twice as fast to start.  The kernel's headers are not in musl's folder.
+# Static, with musl: twice as fast to start.  The kernel's headers are not in musl's folder.  Nothing is relocated, so there is nothing to
+# make read-only afterwards; few segments mean few page faults.
+STATIC_LINK = -static -no-pie -Wl,-z,noexecstack,-z,noseparate-code,-z,norelro $(LDFLAGS)
 $B/static/smtp-handler: $(HANDLER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
-	$(MUSL_CC) -static -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) -o $@ $^
+	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
 $B/static/maildir-deliver: $(DELIVER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
-	$(MUSL_CC) -static -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) -o $@ $^
+	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
 $B/static/obj/%.o: %.c $B/flags
 	@mkdir -p $(@D)
-	$(MUSL_CC) $(filter-out -fPIE,$(COMPILE)) -idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -print-multiarch) -o $@ $<
+	$(MUSL_CC) $(COMPILE:-fPIE=-fno-pie) -idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -print-multiarch) -o $@ $<
 
 
 -include $(wildcard $B/obj/*.d $B/obj/lib/*.d $B/static/obj/*.d $B/static/obj/lib/*.d)

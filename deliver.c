@@ -20,18 +20,18 @@
 #include "sandbox.h"
 #include "session.h"
 
-enum { INPUT = 65536, OUTPUT = 16384, TRACE_ROOM = 8192 };
+enum { INPUT = 65536, OUTPUT = 16384, PAGE = 4096, TRACE_ROOM = 8192 };
 
-/* All of the program's state.  */
+/* All of the program's state; what every session writes to lies together.  */
 static struct deliver {
-	struct config cf;
-	struct session session;
-	struct resolver resolver;
-	struct delivery delivery;
-	uint64_t started;       /* milliseconds: the dialogue, then each message */
+	_Alignas(PAGE) uint64_t started;       /* milliseconds: the dialogue, then each message */
 	bool supervised;        /* smtp-handler started us: it keeps the time limits, and logs what became of a message */
 	char peer[PEER_SIZE], id[ID_SIZE];
-	char input[INPUT], output[OUTPUT];
+	struct resolver resolver;
+	struct session session;
+	_Alignas(PAGE) struct config cf;
+	struct delivery delivery;
+	char output[OUTPUT], input[INPUT];
 } deliver;
 
 /* --- LMTP: the backend of the dialogue --- */
@@ -90,8 +90,6 @@ static bool parse_loosely(const struct config *cf, const char *text, struct path
 
 static const struct reply *deliver_verify(struct session *s, const char *what, bool list)
 {
-	static char text[PATH_MAX_LEN + 3];
-	static struct reply known = { .code = 250, .status = "2.1.5", .text = text };
 	struct deliver *d = s->ctx;
 	struct path p;
 	int box;
@@ -99,8 +97,9 @@ static const struct reply *deliver_verify(struct session *s, const char *what, b
 	const struct reply *r = resolve(&d->resolver, &p, &box);
 	if (r) return r;
 	close(box);
-	snprintf(text, sizeof text, "<%s>", p.text);
-	return list ? REPLY(NOT_A_LIST) : &known;
+	if (list) return REPLY(NOT_A_LIST);
+	snprintf(s->text, sizeof s->text, "<%s>", p.text);
+	return made_reply(s, 250, "2.1.5");
 }
 
 static void deliver_tell(struct session *s, const struct event *e)
@@ -362,5 +361,5 @@ int main(int argc, char **argv)
 	if (o.make) return make(d, o.make);
 	if (opened && d->cf.sandbox) sandbox_beneath(d->resolver.root);
 	if (!delivery_init(&d->delivery, d->cf.hostname, d->cf.max_recipients)) return mda_exit(REPLY(LOCAL_ERROR));
-	return o.lmtp ? lmtp(d) : mda(d, from, o.rcpts, o.count);
+	_exit(o.lmtp ? lmtp(d) : mda(d, from, o.rcpts, o.count));       /* exit(3) would have nothing to do */
 }

@@ -11,17 +11,16 @@
 
 enum { DELIVERY_BODY = 65536 };
 
-struct copy;
-struct name;
+struct recipient;
 
 struct delivery {
 	const char *host;       /* our name, in file names */
 	size_t most;            /* copies that the descriptor limit allows */
 	size_t room;            /* recipients that there is room for */
-	struct copy *copies;
-	struct name *names;
+	struct recipient *all;
 	/* the transaction */
-	size_t count, named;    /* mailboxes, each with one copy; their names, of which one may have several */
+	size_t count, named;    /* all[0..count) have a mailbox, each with one copy; all[0..named) have a name */
+	size_t open;            /* mailboxes of the last transaction, still open */
 	char sender[256];
 	bool spilled;           /* the body did not fit into memory: it is in the first copy's file, the end of it still here */
 	bool apart;             /* the mailboxes have several owners: a copy must not come out of another's file */
@@ -50,7 +49,7 @@ void delivery_header(struct delivery *d, const char *line);
 /* Make all copies durable and visible, or none.  The reply is for every recipient.  */
 const struct reply *delivery_commit(struct delivery *d, uint64_t lines);
 
-/* Forget everything; what is not committed is removed.  */
+/* Forget everything; what is not committed is removed.  The mailboxes are closed when the next transaction begins: mostly none does.  */
 void delivery_end(struct delivery *d);
 
 #endif

@@ -19,15 +19,15 @@
 #define RENAME_NOREPLACE 1
 #endif
 
-enum { STALE_SECONDS = 36 * 3600 };
+enum { STALE_SECONDS = 36 * 3600, DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 
 static int subdirectory(int box, const char *name, bool *made)
 {
-	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, fd = openat(box, name, flags);
+	int fd = openat(box, name, DIRECTORY);
 	if (fd >= 0 || errno != ENOENT) return fd;
 	if (mkdirat(box, name, 0700) != 0 && errno != EEXIST) return -1;
 	*made = true;
-	return openat(box, name, flags);
+	return openat(box, name, DIRECTORY);
 }
 
 static int open_subdirectories(struct maildir *m, int box)
@@ -37,17 +37,19 @@ static int open_subdirectories(struct maildir *m, int box)
 	if (e) return e;
 	m->tmp = subdirectory(box, "tmp", &made);
 	if (m->tmp < 0) return errno;
-	m->new = subdirectory(box, "new", &made);
+	m->new = openat(box, "new", DIRECTORY);
+	if (m->new < 0 && errno == ENOENT) {
+		if (mkdirat(box, "cur", 0700) != 0 && errno != EEXIST) return errno;    /* readers need it; not asked for when new is there */
+		m->new = subdirectory(box, "new", &made);
+	}
 	if (m->new < 0) return errno;
-	if (!made) return 0;
-	if (mkdirat(box, "cur", 0700) != 0 && errno != EEXIST) return errno;    /* readers need it */
-	return fsync(box) != 0 ? errno : 0;
+	return made && fsync(box) != 0 ? errno : 0;
 }
 
 int maildir_open(struct maildir *m, int box)
 {
 	struct stat st;
-	*m = (struct maildir){ .tmp = -1, .new = -1 };
+	*m = (struct maildir){ .box = box, .tmp = -1, .new = -1 };
 	int e = fstat(box, &st) == 0 ? 0 : errno;
 	if (!e) {
 		m->dev = st.st_dev;
@@ -56,16 +58,15 @@ int maildir_open(struct maildir *m, int box)
 		m->gid = st.st_gid;
 		e = open_subdirectories(m, box);
 	}
-	close(box);
 	if (e) maildir_close(m);
 	return e;
 }
 
 void maildir_close(struct maildir *m)
 {
-	if (m->tmp >= 0) close(m->tmp);
 	if (m->new >= 0) close(m->new);
-	m->tmp = m->new = -1;
+	if (m->tmp >= 0) close(m->tmp);
+	close(m->box);
 }
 
 /* SECONDS.M<microseconds>P<pid>Q<count>.HOST; in HOST, / and : are \057 and \072.  */

@@ -10,7 +10,7 @@
 #include <time.h>
 
 struct maildir {
-	int tmp, new;           /* directories */
+	int box, tmp, new;      /* directories */
 	dev_t dev;              /* with ino: which directory this is, whatever it was called */
 	ino_t ino;
 	uid_t uid;              /* whose it is: as root we write as he (owner.h) */
@@ -25,7 +25,7 @@ struct maildir_file {
 	char name[MAILDIR_NAME + 50];
 };
 
-/* Open the Maildir in the directory `box`, whose descriptor is taken over and closed.  tmp, new and cur are made if missing; links in
+/* Open the Maildir in the directory `box`, whose descriptor is taken over.  tmp, new and cur are made if missing; links in
  * their place are refused.  */
 int maildir_open(struct maildir *m, int box);
 void maildir_close(struct maildir *m);

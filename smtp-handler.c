@@ -20,18 +20,19 @@
 #include "systemd.h"
 #include "trace.h"
 
-enum { INPUT = 65536, OUTPUT = 16384 };
+enum { INPUT = 65536, OUTPUT = 16384, PAGE = 4096 };
 
-/* All of the program's state.  Static: the speaker can allocate nothing, and a page that is not touched costs nothing.  */
+/* All of the program's state.  Static: the speaker can allocate nothing.  A page that is not touched costs nothing, so what every session
+ * writes to lies together in front, and the buffers, of which most use the beginning alone, behind.  */
 static struct handler {
-	struct config cf;
-	struct session session;
-	struct hop hop;
-	bool connected;         /* the keeper has a connection for us */
+	_Alignas(PAGE) bool connected;         /* the keeper has a connection for us */
 	bool unreachable;       /* not in this transaction: do not try again for each recipient */
 	time_t date;            /* when the transaction began */
 	char peer[PEER_SIZE], id[ID_SIZE];
-	char input[INPUT], output[OUTPUT];
+	struct session session;
+	_Alignas(PAGE) struct config cf;
+	struct hop hop;
+	char output[OUTPUT], input[INPUT];
 } handler;
 
 /* --- the backend of the dialogue: the next hop --- */
@@ -91,7 +92,7 @@ static const struct reply *handler_settle(struct session *s)
 static const struct reply *handler_rcpt(struct session *s, const struct path *rcpt)
 {
 	struct handler *h = s->ctx;
-	const struct reply *r = h->hop.began ? NULL : begin_transaction(s);
+	const struct reply *r = h->connected && h->hop.began ? NULL : begin_transaction(s);
 	if (r) return r;
 	if (!h->hop.open) return REPLY(LOCAL_ERROR);
 	hop_rcpt(&h->hop, rcpt->text);
@@ -119,12 +120,11 @@ static void handler_write(struct session *s, const char *p, size_t n)
 
 static const struct reply *handler_commit(struct session *s)
 {
-	static char text[128];
-	static struct reply stored = { .code = 250, .status = "2.0.0", .text = text };
 	struct handler *h = s->ctx;
 	const struct reply *r = hop_commit(&h->hop);
-	snprintf(text, sizeof text, "Ok, stored with id %s.%u", s->id, s->messages);
-	return r->code / 100 == 2 ? &stored : r;
+	if (r->code / 100 != 2) return r;
+	snprintf(s->text, sizeof s->text, "Ok, stored with id %s.%u", s->id, s->messages);
+	return made_reply(s, 250, "2.0.0");
 }
 
 static void handler_abandon(struct session *s)
@@ -171,7 +171,7 @@ static bool speak(void *ctx)
 {
 	struct handler *h = ctx;
 	session_run(&h->session);
-	if (h->hop.open && !h->hop.began && !h->hop.all_or_nothing) {   /* a stranger is told goodbye; ours understands silence */
+	if (h->connected && h->hop.open && !h->hop.began && !h->hop.all_or_nothing) {   /* a stranger is told goodbye; ours understands silence */
 		io_puts(&h->hop.io, "QUIT\r\n");
 		io_flush(&h->hop.io);
 	}
@@ -276,5 +276,5 @@ int main(int argc, char **argv)
 		return EX_TEMPFAIL;
 	}
 	prepare(h, is_socket);
-	return keeper_run(&(struct keeper){ .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h });
+	_exit(keeper_run(&(struct keeper){ .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h }));     /* nothing was left to do for exit(3) */
 }

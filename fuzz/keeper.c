@@ -14,14 +14,13 @@ void nexthop_close(struct nexthop *n, bool at_once) { (void)at_once; n->fd = -1;
 /* Fill a message with the text over and over, so that nothing in it ends; its kind and length are the control octets'.  */
 static size_t message(char *buf, size_t room)
 {
-	struct ask a;
-	unsigned kind = control(), event = control(), how = control();
-	for (size_t i = 0; i < sizeof a; i++) ((char *)&a)[i] = fuzz.n > 0 ? fuzz.text[i % fuzz.n] : 'x';
-	if (kind < 128) a.kind = kind % 6;
-	if (event < 128) a.event.kind = event % (EVENT_KINDS + 1);
+	union message m;
+	unsigned kind = control(), how = control();
+	for (size_t i = 0; i < sizeof m; i++) ((char *)&m)[i] = fuzz.n > 0 ? fuzz.text[i % fuzz.n] : 'x';
+	if (kind < 128) m.request = kind % 10;          /* of an event it is the kind */
 	memset(buf, 'x', room);
-	memcpy(buf, &a, sizeof a);
-	size_t n = how < 128 ? sizeof a : (how - 128) * 12;     /* the kernel cuts off what is too long */
+	memcpy(buf, &m, sizeof m);
+	size_t n = how < 100 ? sizeof m.event : how < 200 ? sizeof m.request : (how - 200) * 30;
 	return n < room ? n : room;
 }
 
@@ -40,23 +39,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	opened = 0;
 	g.channel = pair[0];
 	for (int i = 0; i < 4; i++) {
-		char buf[sizeof(struct ask) + 100];
+		char buf[sizeof(union message) + 100];
 		struct told t;
-		uint32_t kind, event;
+		uint32_t kind;
+		bool last = false;
 		unsigned before = opened, lines = fuzz.logged;
-		size_t n = message(buf, sizeof buf), least = offsetof(struct ask, event);
+		size_t n = message(buf, sizeof buf);
 		if (n == 0) continue;
 		EXPECT(send(pair[1], buf, n, 0) == (ssize_t)n);
-		EXPECT(serve(&g) == (n >= least));
+		EXPECT(serve(&g, &last));
 		memcpy(&kind, buf, sizeof kind);
-		memcpy(&event, buf + least, sizeof event);
-		if (n < least || (kind >= ASK_HOP && kind <= DROP_HOP && kind != TELL_EVENT)) EXPECT(fuzz.logged == lines);
-		else EXPECT(fuzz.logged - lines == (kind != TELL_EVENT || (n >= sizeof(struct ask) && event < EVENT_KINDS)));
-		bool asks = n >= least && (kind == ASK_HOP || kind == ASK_TIME);
+		bool event = n >= sizeof(struct event), request = n == sizeof kind && kind >= ASK_HOP && kind <= DROP_HOP;      /* the kernel cuts off what is too long */
+		EXPECT(fuzz.logged - lines == (event ? kind < EVENT_KINDS : !request));
+		EXPECT(last == (event && kind == EVENT_ENDED));
+		bool asks = request && kind != DROP_HOP;
 		ssize_t r = recv(pair[1], &t, sizeof t, MSG_DONTWAIT);
 		EXPECT(r == (asks ? (ssize_t)sizeof t : -1));
 		if (asks) EXPECT(t.fd == (kind == ASK_HOP ? 77 : -1) && t.now > 0);
-		EXPECT(opened - before == (n >= least && kind == ASK_HOP));
+		EXPECT(opened - before == (request && kind == ASK_HOP));
 	}
 	return 0;
 }

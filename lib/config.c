@@ -185,10 +185,12 @@ static bool assign(struct config *cf, char *text, const char *file, unsigned lin
 static bool slurp(struct config *cf, const char *file)
 {
 	size_t len = 0;
-	ssize_t r = -1;
 	int fd = open(file, O_RDONLY);
 	if (fd < 0 && errno == ENOENT && !cf->file) return true;
-	if (fd >= 0) {
+	ssize_t r = fd >= 0 ? pread(fd, cf->text, sizeof cf->text, 0) : -1;
+	if (r >= 0) {                           /* a file: that was all of it */
+		len = (size_t)r;
+	} else if (fd >= 0) {
 		while (len < sizeof cf->text && (r = read(fd, cf->text + len, sizeof cf->text - len)) > 0) len += (size_t)r;
 	}
 	if (r < 0 || len == sizeof cf->text) {
@@ -198,6 +200,7 @@ static bool slurp(struct config *cf, const char *file)
 	}
 	close(fd);
 	cf->text[len] = '\0';
+	cf->used = len + 1;
 	if (strlen(cf->text) != len) {
 		snprintf(cf->error, sizeof cf->error, "%.280s: holds a NUL", file);
 		return false;
@@ -232,17 +235,16 @@ bool config_option(struct config *cf, int opt, const char *arg)
 
 static bool read_overrides(struct config *cf)
 {
-	static char copy[CONFIG_SIZE];  /* the arguments themselves stay whole: they are handed on to the helper */
-	char *to = copy;
 	for (size_t i = 0; i < cf->overrides; i++) {
+		char *copy = cf->text + cf->used;       /* the arguments themselves stay whole: they are handed on to the helper */
 		size_t n = strlen(cf->override[i]) + 1;
-		if (n > (size_t)(copy + sizeof copy - to)) {
+		if (n > sizeof cf->text - cf->used) {
 			snprintf(cf->error, sizeof cf->error, "-o: too long");
 			return false;
 		}
-		memcpy(to, cf->override[i], n);
-		if (!assign(cf, to, NULL, 0)) return false;
-		to += n;
+		memcpy(copy, cf->override[i], n);
+		cf->used += n;
+		if (!assign(cf, copy, NULL, 0)) return false;
 	}
 	return true;
 }

@@ -34,7 +34,8 @@ struct config {
 	char error[512];                        /* why config_load failed: "FILE:LINE: reason" */
 	unsigned line[CONFIG_SETTINGS];         /* where each setting is from: a line, 0 default, FROM_OVERRIDE */
 	char nodename[256];
-	char text[CONFIG_SIZE];                 /* the file, which the strings point into */
+	size_t used;
+	char text[CONFIG_SIZE];                 /* the file and copies of the overrides, which the strings point into */
 };
 
 /* The short and long options that all programs have, for getopt_long.  */

@@ -24,11 +24,11 @@
 #include "reply.h"
 #include "sandbox.h"
 
-enum { ASK_HOP = 1, ASK_TIME, TELL_EVENT, DROP_HOP };
+enum { ASK_HOP = 1, ASK_TIME, DROP_HOP };
 
-/* Speaker to keeper.  Without the event where there is none.  */
-struct ask {
-	uint32_t kind, unused;
+/* Speaker to keeper: one or the other, told apart by their sizes.  */
+union message {
+	uint32_t request;
 	struct event event;
 };
 /* Keeper to speaker, after ASK_HOP and ASK_TIME.  */
@@ -50,28 +50,21 @@ static int speaker_channel = -1;        /* the speaker's end: set before the for
 
 /* --- the speaker's side: read and write only --- */
 
-static bool ask(uint32_t kind, const struct event *e)
+static bool tell(const void *message, size_t n)
 {
-	static struct ask a;
-	size_t n = offsetof(struct ask, event);
-	a.kind = kind;
-	if (e) {
-		a.event = *e;
-		n = sizeof a;
-	}
 	ssize_t w;
-	do w = write(speaker_channel, &a, n);
+	do w = write(speaker_channel, message, n);
 	while (w < 0 && errno == EINTR);
 	return w >= 0;
 }
 
 /* Ask and hear.  After one answer has failed no other is waited for: it might be that to the question before.  */
-static struct told question(uint32_t kind)
+static struct told ask(uint32_t request)
 {
 	static bool deaf;
 	struct told t;
 	ssize_t r = -1;
-	deaf = deaf || !ask(kind, NULL);
+	deaf = deaf || !tell(&request, sizeof request);
 	if (!deaf) {
 		do r = read(speaker_channel, &t, sizeof t);
 		while (r < 0 && errno == EINTR);
@@ -82,15 +75,15 @@ static struct told question(uint32_t kind)
 
 int keeper_ask_hop(time_t *now, bool *ours)
 {
-	struct told t = question(ASK_HOP);
+	struct told t = ask(ASK_HOP);
 	*now = (time_t)t.now;
 	*ours = t.ours;
 	return t.fd;
 }
 
-time_t keeper_ask_time(void) { return (time_t)question(ASK_TIME).now; }
-void keeper_tell(const struct event *e) { ask(TELL_EVENT, e); }
-void keeper_drop_hop(void) { ask(DROP_HOP, NULL); }
+time_t keeper_ask_time(void) { return (time_t)ask(ASK_TIME).now; }
+void keeper_tell(const struct event *e) { tell(e, sizeof *e); }
+void keeper_drop_hop(void) { tell(&(uint32_t){ DROP_HOP }, sizeof (uint32_t)); }
 
 static unsigned shortest(const struct config *cf)
 {
@@ -135,11 +128,15 @@ static void note(const struct keeping *g, struct event *e)
 /* Take one message of the speaker.  False when none is there; *last says that no other will come.  */
 static bool serve(struct keeping *g, bool *last)
 {
-	struct ask a;
-	ssize_t n = recv(g->channel, &a, sizeof a, MSG_DONTWAIT);
-	if (n < (ssize_t)offsetof(struct ask, event)) return false;
-	*last = n == sizeof a && a.kind == TELL_EVENT && a.event.kind == EVENT_ENDED;
-	switch (a.kind) {
+	union message m;
+	ssize_t n = recv(g->channel, &m, sizeof m, MSG_DONTWAIT);
+	if (n <= 0) return false;
+	if (n == sizeof m.event) {
+		*last = m.event.kind == EVENT_ENDED;
+		note(g, &m.event);
+		return true;
+	}
+	switch (n == sizeof m.request ? m.request : 0) {
 	case ASK_HOP:
 		nexthop_close(&g->hop, true);
 		nexthop_open(&g->hop, g->k->cf, g->k->id);
@@ -150,14 +147,11 @@ static bool serve(struct keeping *g, bool *last)
 		g->message = millis();
 		tell_time(g, -1);
 		break;
-	case TELL_EVENT:
-		if (n == sizeof a) note(g, &a.event);
-		break;
 	case DROP_HOP:
 		nexthop_close(&g->hop, true);
 		break;
 	default:
-		log_line(LEVEL_WARNING, "speaker: unknown request %u", a.kind);
+		log_line(LEVEL_WARNING, "speaker: unknown request of %zd octets", n);
 	}
 	return true;
 }
@@ -194,6 +188,7 @@ static void linger(void)
 	}
 }
 
+
 static pid_t fork_sharing(int *pidfd)
 {
 	struct clone_args args = { .flags = CLONE_FILES | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD };
@@ -216,6 +211,8 @@ int keeper_run(const struct keeper *k)
 		reply_write(1, REPLY(CANNOT_SERVE));
 		return EX_TEMPFAIL;
 	}
+	enum { PATIENCE = 50000 };
+	clock_start(PATIENCE);  /* a log that does not take our line, or a program that does not end, is waited for no longer than a tick */
 	g.channel = pair[0];
 	speaker_channel = pair[1];
 	g.speaker = fork_sharing(&g.pidfd);
@@ -225,8 +222,6 @@ int keeper_run(const struct keeper *k)
 		reply_write(1, REPLY(CANNOT_SERVE));
 		return EX_TEMPFAIL;
 	}
-	enum { PATIENCE = 50000 };
-	clock_start(PATIENCE);  /* a log that does not take our line, or a program that does not end, is waited for no longer than a tick */
 	int status = watch(&g);
 	bool killed = WIFSIGNALED(status), refused = WIFEXITED(status) && WEXITSTATUS(status) == 2;
 	if (refused) reply_write(1, REPLY(CANNOT_SERVE));

@@ -27,11 +27,12 @@ struct hop {
 	unsigned chunks_due;    /* BDATs not answered yet */
 	const char *why;        /* why the dialogue has broken, for the log; NULL when that is not the next hop's fault */
 	const struct reply *failure;    /* first failure of the transaction; then all else is for nothing */
-	struct reply_text mail_reply, reply;
-	struct reply_text kept; /* a refusal of chunks or message, which later answers must not overwrite */
-	char in[HOP_INPUT], out[HOP_OUTPUT];
-	char chunk[HOP_CHUNK_HEAD + HOP_CHUNK];         /* octets of the message, behind room for the BDAT line */
 	size_t chunk_len;
+	struct reply_text mail_reply, reply;
+	char in[HOP_INPUT];
+	struct reply_text kept; /* a refusal of chunks or message, which later answers must not overwrite */
+	char out[HOP_OUTPUT];
+	char chunk[HOP_CHUNK_HEAD + HOP_CHUNK];         /* octets of the message, behind room for the BDAT line */
 };
 
 /* Read the greeting of the connection `fd` and say LHLO as `name`; `end` is the deadline of the session.  False if it is no use.  One of

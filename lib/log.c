@@ -17,7 +17,7 @@ static struct {
 	const char *program, *id, *peer;
 	enum log_level level;
 	bool fields;
-	enum { TO_STDERR, TO_JOURNAL, TO_SYSLOG, PLACES } to;
+	enum place { TO_STDERR, TO_JOURNAL, TO_SYSLOG, PLACES } to;
 } log_state;
 
 static const char *const environment[PLACES] = { "SMTP_LOG=stderr", "SMTP_LOG=journal", "SMTP_LOG=syslog" };
@@ -83,7 +83,7 @@ void log_open(const char *program, const char *id, const char *peer, enum log_us
 	log_state.id = id;
 	log_state.peer = peer;
 	log_state.fields = use == LOG_FIELDS;
-	for (int i = 0; wish && i < PLACES; i++) {
+	for (enum place i = 0; wish && i < PLACES; i++) {
 		if (strcmp(wish, strchr(environment[i], '=') + 1) != 0) continue;
 		if (i == TO_SYSLOG) to_syslog(program, use != LOG_STATUS);
 		else log_state.to = i;
@@ -98,36 +98,40 @@ void log_open(const char *program, const char *id, const char *peer, enum log_us
 void log_level(enum log_level level) { log_state.level = level; }
 const char *log_environment(void) { return environment[log_state.to]; }
 
-/* Send a finished text; `fields` for the journal are optional.  */
-static void put(enum log_level level, const char *text, const struct systemd_field *fields, size_t n)
+/* A line begins with what tells where it is from; the text stands behind that.  */
+enum { LINE = 2300 };
+static size_t prefix(char line[LINE], enum log_level level)
+{
+	int n = 0;
+	if (log_state.to == TO_JOURNAL) n = snprintf(line, LINE, "<%d>", priority[level]);
+	else if (log_state.to == TO_STDERR) n = snprintf(line, LINE, "%.200s[%d]: ", log_state.program, (int)gettid());
+	return (size_t)n;
+}
+
+/* Send a finished line, whose text begins at `text`; `fields` for the journal are optional.  */
+static void put(enum log_level level, char line[LINE], const char *text, const struct systemd_field *fields, size_t n)
 {
 	if (log_state.to == TO_SYSLOG) {
 		syslog(priority[level], "%s", text);
 		return;
 	}
 	if (log_state.to == TO_JOURNAL && log_state.fields && n > 0 && systemd_journal(priority[level], text, fields, n)) return;
-	char line[4096];
-	int len = log_state.to == TO_JOURNAL ? snprintf(line, sizeof line, "<%d>%s\n", priority[level], text) :
-		snprintf(line, sizeof line, "%s[%d]: %s\n", log_state.program, (int)gettid(), text);
-	if (len < 0) return;
-	if ((size_t)len >= sizeof line) {
-		len = sizeof line - 1;
-		line[len - 1] = '\n';
-	}
-	if (write(2, line, (size_t)len) < 0) return;    /* there is nowhere to say it */
+	size_t len = strlen(line);
+	line[len] = '\n';       /* instead of the NUL */
+	if (write(2, line, len + 1) < 0) return;        /* there is nowhere to say it */
 }
 
 void log_line(enum log_level level, const char *fmt, ...)
 {
-	char text[2048];
-	int n = 0;
+	char line[LINE];
 	if (level > log_state.level) return;
-	if (log_state.id && *log_state.id) n = snprintf(text, sizeof text, "id=%s ", log_state.id);
+	size_t n = prefix(line, level), start = n;
+	if (log_state.id && *log_state.id) n += (size_t)snprintf(line + n, LINE - n, "id=%.64s ", log_state.id);
 	va_list ap;
 	va_start(ap, fmt);
-	vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+	vsnprintf(line + n, LINE - n, fmt, ap);
 	va_end(ap);
-	put(level, text, NULL, 0);
+	put(level, line, line + start, NULL, 0);
 }
 
 static const struct kind { enum log_level level; const char *message_id, *what; } kinds[EVENT_KINDS] = {
@@ -173,7 +177,7 @@ void log_event(const struct event *raw)
 {
 	if (raw->kind >= EVENT_KINDS || kinds[raw->kind].level > log_state.level) return;
 	struct event e = *raw;
-	char id[64], size[24], text[2048];
+	char id[64], size[24], line[LINE];
 	const char *session = log_state.id ? log_state.id : "";
 	log_escape(e.from, sizeof e.from, raw->from);
 	log_escape(e.rcpt, sizeof e.rcpt, raw->rcpt);
@@ -181,10 +185,11 @@ void log_event(const struct event *raw)
 	log_escape(e.helo, sizeof e.helo, raw->helo);
 	snprintf(id, sizeof id, e.message && e.kind != EVENT_ENDED ? "%s.%u" : "%s", session, e.message);
 	snprintf(size, sizeof size, "%llu", (unsigned long long)e.size);
-	event_text(text, sizeof text, &e, id);
+	char *text = line + prefix(line, kinds[e.kind].level);
+	event_text(text, (size_t)(line + LINE - text), &e, id);
 	struct systemd_field fields[] = {
 		{ "MESSAGE_ID", kinds[e.kind].message_id }, { "SMTP_ID", id }, { "SMTP_PEER", log_state.peer }, { "SMTP_FROM", e.from },
 		{ "SMTP_RCPT", e.rcpt }, { "SMTP_SIZE", size }, { "SMTP_REPLY", e.reply }, { "SYSLOG_IDENTIFIER", log_state.program },
 	};
-	put(kinds[e.kind].level, text, fields, sizeof fields / sizeof *fields);
+	put(kinds[e.kind].level, line, text, fields, sizeof fields / sizeof *fields);
 }

@@ -16,19 +16,18 @@
 #include "clock.h"
 #include "log.h"
 
-enum { CONNECT_MOST = 30000 };  /* milliseconds */
+enum { CONNECT_MOST = 30000 /* milliseconds */, PLACE = 512 };
 
 /* Execute the program, from the first place where it is, with its end of the pair as descriptors 0 and 1.  vfork: what counts is how fast
  * it starts; the child has our memory, and what it last tried stays in argv[0].  */
-static pid_t execute(const struct config *cf, char *argv[], char *const envp[], int fd)
+static pid_t execute(const struct config *cf, char *argv[], char *const envp[], int fd, char place[PLACE])
 {
-	static char place[512];
 	volatile int failure = 0;
 	pid_t pid = vfork();
 	if (pid == 0) {
 		bool ready = dup2(fd, 0) == 0 && dup2(fd, 1) == 1;
 		const char *path;
-		for (unsigned i = 0; ready && (path = config_deliver(cf, i, place, sizeof place)); i++) {
+		for (unsigned i = 0; ready && (path = config_deliver(cf, i, place, PLACE)); i++) {
 			argv[0] = (char *)path;
 			execve(path, argv, envp);
 			if (errno != ENOENT) break;
@@ -46,7 +45,7 @@ static pid_t execute(const struct config *cf, char *argv[], char *const envp[], 
 
 static bool start_program(struct nexthop *n, const struct config *cf, const char *id)
 {
-	char session[80];
+	char session[80], place[PLACE];
 	char *argv[2 * CONFIG_OVERRIDES + 8], *envp[5] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", session, (char *)log_environment() };
 	int argc = 0, pair[2];
 	argv[argc++] = (char *)"maildir-deliver";       /* execute() knows where */
@@ -66,7 +65,7 @@ static bool start_program(struct nexthop *n, const struct config *cf, const char
 		log_line(LEVEL_ERROR, "no socket for the next hop: %s", strerror(errno));
 		return false;
 	}
-	n->pid = execute(cf, argv, envp, pair[1]);
+	n->pid = execute(cf, argv, envp, pair[1], place);
 	if (n->pid <= 0) log_line(LEVEL_ERROR, "cannot execute %s: %s", argv[0], strerror(errno));
 	close(pair[1]);
 	n->fd = pair[0];

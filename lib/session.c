@@ -94,21 +94,25 @@ void session_lost(struct session *s, enum io_result why)
 	s->closing = true;
 }
 
+const struct reply *made_reply(struct session *s, int code, const char *status)
+{
+	s->made = (struct reply){ .code = code, .status = status, .text = s->text };
+	return &s->made;
+}
+
 /* HELO, EHLO and LHLO.  */
 static const struct reply *hello(struct session *s, const char *name, bool extended)
 {
-	static char text[1024];
-	static struct reply r = { .code = 250, .status = "", .text = text };
 	if (!hello_valid(name)) return REPLY(BAD_HELLO);
 	reset_transaction(s);
 	strcpy(s->helo, name);
 	s->extended = extended;
-	size_t n = (size_t)snprintf(text, sizeof text, "%s", s->cf->hostname);
-	if (!extended) return &r;
-	n += (size_t)snprintf(text + n, sizeof text - n, "\nSIZE %llu\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING\n", s->size_max);
-	if (s->rcpt_max) n += (size_t)snprintf(text + n, sizeof text - n, "LIMITS RCPTMAX=%u\n", s->rcpt_max);
-	snprintf(text + n, sizeof text - n, s->backend->lmtp ? "X-ALL-OR-NOTHING" : "HELP");
-	return &r;
+	size_t room = sizeof s->text, n = (size_t)snprintf(s->text, room, "%s", s->cf->hostname);
+	if (!extended) return made_reply(s, 250, "");
+	n += (size_t)snprintf(s->text + n, room - n, "\nSIZE %llu\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING\n", s->size_max);
+	if (s->rcpt_max) n += (size_t)snprintf(s->text + n, room - n, "LIMITS RCPTMAX=%u\n", s->rcpt_max);
+	snprintf(s->text + n, room - n, s->backend->lmtp ? "X-ALL-OR-NOTHING" : "HELP");
+	return made_reply(s, 250, "");
 }
 
 static const struct reply *verb_helo(struct session *s, char *arg) { return hello(s, arg, false); }
@@ -210,16 +214,14 @@ static const struct verb *find_verb(const struct session *s, const char *name, s
 
 static const struct reply *verb_help(struct session *s, char *arg)
 {
-	static char text[512];
-	static struct reply r = { .code = 214, .status = "2.0.0", .text = text };
 	const struct verb *one = find_verb(s, arg, strlen(arg));
 	size_t n = 0;
-	*text = '\0';
+	*s->text = '\0';
 	for (const struct verb *v = verbs; v < verbs + VERBS; v++) {
 		if (!v->help || !(v->protocols & protocol(s)) || (one && one != v)) continue;
-		n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n > 0 ? "\n" : "", v->help);
+		n += (size_t)snprintf(s->text + n, sizeof s->text - n, "%s%s", n > 0 ? "\n" : "", v->help);
 	}
-	return *text ? &r : REPLY(NOT_IMPLEMENTED);
+	return *s->text ? made_reply(s, 214, "2.0.0") : REPLY(NOT_IMPLEMENTED);
 }
 
 /* Answer one command line.  */
@@ -276,15 +278,13 @@ static void next_command(struct session *s)
 
 void session_run(struct session *s)
 {
-	static char text[512];
-	struct reply greeting = { .code = 220, .status = "", .text = text };
-	snprintf(text, sizeof text, "%s %.200s", s->cf->hostname, s->backend->lmtp ? "LMTP" : s->cf->greeting);
+	snprintf(s->text, sizeof s->text, "%s %.200s", s->cf->hostname, s->backend->lmtp ? "LMTP" : s->cf->greeting);
 	s->io.before_wait = settle_before_wait;
 	s->io.ctx = s;
 	s->io.write_ms = (unsigned)s->cf->command_timeout;
 	s->io.end = clock_deadline((unsigned)s->cf->session_timeout);
 	if (s->silent) io_fill(&s->io, s->io.end, true);
-	reply_put(&s->io, &greeting);
+	reply_put(&s->io, made_reply(s, 220, ""));
 	while (!s->closing) next_command(s);
 	reset_transaction(s);
 	io_flush(&s->io);

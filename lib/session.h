@@ -71,8 +71,10 @@ struct session {
 	unsigned long long size_max;
 	unsigned messages, recipients, refused, errors;
 	const char *ended;      /* why, for the log */
-	char offered[OFFERED_MAX][PATH_MAX_LEN + 1];
 	struct transaction tx;
+	struct reply made;      /* of made_reply */
+	char text[1024];
+	char offered[OFFERED_MAX][PATH_MAX_LEN + 1];
 };
 
 enum { COMMAND_MAX = 4096 };    /* octets of a command line; RFC 5321 4.5.3.1.4 wants 512, extensions more */
@@ -80,6 +82,9 @@ enum { COMMAND_MAX = 4096 };    /* octets of a command line; RFC 5321 4.5.3.1.4 
 /* Greet, and answer until the peer or we end it.  The caller has filled cf, backend, ctx, io's descriptors, buffers and strictness,
  * peer, id, rcpt_max and size_max.  */
 void session_run(struct session *s);
+
+/* A reply with s->text, which the caller fills; there is one at a time.  */
+const struct reply *made_reply(struct session *s, int code, const char *status);
 
 /* For the parts of the engine: */
 void say(struct session *s, const struct reply *r);     /* after what is still to be settled */

@@ -86,6 +86,7 @@ static void test_stop(void)
 		fflush(stdout);
 		pid_t pid = fork();
 		if (pid == 0) {
+			if (asks[i] != SIGTERM) clock_stop_on(asks[i]);
 			raise(asks[i]);
 			_exit(!clock_stop_asked());
 		}

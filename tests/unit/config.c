@@ -357,12 +357,16 @@ static void test_deliver(void)
 	char program[512];
 	fresh();
 	load_text("deliver = unix:/run/x\n");
-	check_text(config_deliver(&cf, program, sizeof program), "unix:/run/x", "deliver as it is set");
+	check_text(config_deliver(&cf, 0, program, sizeof program), "unix:/run/x", "deliver as it is set");
+	check(!config_deliver(&cf, 1, program, sizeof program), "and nowhere else");
 	fresh();
 	load_text(no_file);
-	const char *got = config_deliver(&cf, program, sizeof program);
-	size_t n = strlen(got), m = strlen("/maildir-deliver");
-	check(*got == '/' && n > m && strcmp(got + n - m, "/maildir-deliver") == 0, "deliver when it is not set");
+	unsigned places = 0;
+	for (const char *got; (got = config_deliver(&cf, places, program, sizeof program)); places++) {
+		size_t n = strlen(got), m = strlen("maildir-deliver");
+		check(n > m && strcmp(got + n - m, "maildir-deliver") == 0, "place %u when deliver is not set: %s", places, got);
+	}
+	check(places == 5, "there are %u places", places);
 }
 
 int main(void)

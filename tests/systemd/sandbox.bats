@@ -101,6 +101,7 @@ exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall expo
 	tcpserver
 	landlocked
 	systemctl start smtp.socket
+	# shellcheck disable=SC2034  # read by keeper
 	PARENT=1
 	strict_conf smtp@.service
 	landlocked

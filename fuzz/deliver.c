@@ -138,6 +138,8 @@ static void lmtp_session(unsigned flags)
 	dialogue.normalize = flags & 2;
 	d->cf.bare_newline = dialogue.normalize;
 	d->supervised = flags & 4;
+	if (flags & 8) setenv("SMTP_AHEAD", "1", 1);
+	else unsetenv("SMTP_AHEAD");
 	dialogue.max_errors = d->cf.max_errors;
 	dialogue.size_max = (size_t)d->cf.max_size + TRACE_ROOM;
 	dialogue.rcpt = check_rcpt;
@@ -217,9 +219,9 @@ static void start(void)
 	strcpy(d->peer, "local");
 	strcpy(d->id, "0123456789abcdef");
 	setenv("SMTP_LOG", "stderr", 1);
-	log_open("maildir-deliver", LEVEL_DEBUG, d->id, d->peer, LOG_LINES);
+	log_open("maildir-deliver", d->id, d->peer, LOG_LINES);
 	EXPECT(resolver_open(&d->resolver, &d->cf, true));
-	delivery_init(&d->delivery, d->cf.hostname);
+	EXPECT(delivery_init(&d->delivery, d->cf.hostname, d->cf.max_recipients));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

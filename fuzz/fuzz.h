@@ -132,6 +132,7 @@ bool clock_passed(uint32_t deadline) { return (int32_t)(fuzz.now - deadline) >= 
 bool clock_stop_asked(void) { return fuzz.stop; }
 uint64_t millis(void) { return fuzz.now; }
 void clock_signals(void) { }
+void clock_stop_on(int sig) { (void)sig; }
 void clock_start(unsigned shortest) { (void)shortest; }
 
 /* --- the client, the log, and the next hop, where there is one --- */

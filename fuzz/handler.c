@@ -18,6 +18,7 @@ static struct {
 	size_t n, said, at;
 	bool closed, silent;    /* it says no more: end of file, or no end */
 	bool chunking, smtputf8, eightbit, size;
+	bool ours;              /* the handler takes for granted what it offers, and does not wait for its greeting */
 	/* the transaction */
 	bool mail, data, failed;
 	char sender[HOP_LINE];
@@ -119,6 +120,7 @@ static void hop_take(const char *s, size_t n)
 static void hop_lhlo(void)
 {
 	unsigned without = control();
+	if (peer.ours && without) peer.naughty = true;  /* "not of this version" */
 	char text[400];
 	peer.chunking = !(without & 1);
 	peer.smtputf8 = !(without & 4);
@@ -138,9 +140,9 @@ static void hop_envelope(char *line, bool mail)
 	struct path p;
 	EXPECT(end);
 	EXPECT(mail || !end[1]);
-	if (strstr(end, " SIZE=")) EXPECT(peer.size);
-	if (strstr(end, " BODY=8BITMIME")) EXPECT(peer.eightbit);
-	if (strstr(end, " SMTPUTF8")) EXPECT(peer.smtputf8);
+	if (strstr(end, " SIZE=")) EXPECT(peer.size || peer.ours);
+	if (strstr(end, " BODY=8BITMIME")) EXPECT(peer.eightbit || peer.ours);
+	if (strstr(end, " SMTPUTF8")) EXPECT(peer.smtputf8 || peer.ours);
 	*end = '\0';
 	EXPECT((mail && !*path) || mailbox_parse(&p, path));
 	if (mail) {
@@ -267,11 +269,13 @@ static void hop_hang_up(void)
 	hop_forget();
 }
 
-int keeper_ask_hop(time_t *now)
+int keeper_ask_hop(time_t *now, bool *ours)
 {
+	unsigned how = control() % 16;
 	*now = 1700000000;
 	hop_hang_up();
-	if (control() % 16 == 1) {
+	*ours = peer.ours = how == 2;
+	if (how == 1) {
 		peer.naughty = true;
 		return -1;
 	}
@@ -346,7 +350,7 @@ static void start(struct handler *h)
 	EXPECT(config_load(&h->cf));
 	strcpy(h->id, "0123456789abcdef");
 	setenv("SMTP_LOG", "stderr", 1);
-	log_open("smtp-handler", LEVEL_DEBUG, h->id, "192.0.2.1", LOG_LINES);
+	log_open("smtp-handler", h->id, "192.0.2.1", LOG_LINES);
 	hop_read = hop_gives;
 	hop_wrote = hop_takes;
 	dialogue.max_errors = h->cf.max_errors;
@@ -368,7 +372,7 @@ static void run(struct handler *h, unsigned flags)
 	dialogue.strict = !(flags & 4);
 	strcpy(h->peer, flags & 4 ? "local" : "192.0.2.1");
 	h->cf.deliver = flags & 8 ? "unix:/somewhere" : "";
-	prepare(h);
+	prepare(h, !(flags & 4));
 	h->session.io.strict = dialogue.strict;         /* whatever our own descriptor 0 is */
 	if (flags & 16) h->session.io.isize = COMMAND_MAX + 1 + flags / 32;
 	bool well = keeper_run(&(struct keeper){ .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h });

@@ -33,7 +33,7 @@ static struct {
 } peer;
 
 /* Messages that the next hop has taken in whole, by their number in the client's session.  */
-static struct { unsigned number, rcpts; bool good; char *sender, *text, *rcpt; size_t n; } record[RECORDS];
+static struct { unsigned number, rcpts; bool good, claimed; char *sender, *text, *rcpt; size_t n; } record[RECORDS];
 static size_t records;
 
 /* --- its answers --- */
@@ -113,6 +113,7 @@ static void hop_take(const char *s, size_t n)
 	record[records].rcpt = exactly(peer.rcpt[0], peer.rcpts * sizeof *peer.rcpt);
 	record[records].number = handler.session.messages;
 	for (unsigned i = 0; i < peer.rcpts; i++) all &= good(hop_answer(250));
+	record[records].claimed = false;
 	record[records++].good = all;
 	hop_forget();
 }
@@ -318,6 +319,7 @@ static void check_accepted(const struct mailing *m, const struct said *r)
 	size_t i = 0;
 	while (i < records && record[i].number != m->number) i++;
 	EXPECT(i < records);
+	record[i].claimed = true;
 	if (peer.evil) return;
 	EXPECT(record[i].good && record[i].rcpts == m->rcpts && strcmp(record[i].sender, m->sender) == 0);
 	for (unsigned k = 0; k < m->rcpts; k++) EXPECT(strcmp(record[i].rcpt + k * sizeof *peer.rcpt, m->rcpt[k]) == 0);
@@ -394,6 +396,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	dialogue.reliable = !peer.naughty && !fuzz.late;
 	dialogue_check(&dialogue);
 	for (; records > 0; records--) {
+		/* the client was told of each that is stored, or it sends it once more */
+		EXPECT(!record[records - 1].good || record[records - 1].claimed || peer.evil || fuzz.full || fuzz.late || fuzz.stop);
 		free(record[records - 1].text);
 		free(record[records - 1].sender);
 		free(record[records - 1].rcpt);

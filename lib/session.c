@@ -237,7 +237,7 @@ static const struct reply *command(struct session *s, char *line, size_t len)
 	if (!v->run) return REPLY(NOT_IMPLEMENTED);
 	if (v->argument == ARG_NONE && *arg) return REPLY(NO_ARGUMENT);
 	if (v->argument == ARG_MUST && !*arg) return REPLY(WANTS_ARGUMENT);
-	if (v->run != verb_rcpt) settle(s);     /* whether a recipient was taken decides the state */
+	if (v->run != verb_rcpt && !settle(s)) return NULL;     /* whether a recipient was taken decides the state, or ends the session */
 	enum state state = session_state(s);
 	if (!(v->states & state)) return wrong_order(state, v->run == verb_mail);
 	return v->run(s, arg);

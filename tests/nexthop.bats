@@ -368,3 +368,12 @@ os.execv(sys.argv[1], sys.argv[1:])' "$HANDLER" "${SETTINGS[@]}" <"$BATS_TEST_TM
 	run say "VRFY alice@example.test" "EXPN alice@example.test"
 	expect "252 2.0.0*" "502 5.5.1*"
 }
+
+@test "after too many refused recipients, a message that was sent along is not passed on" {
+	local i refused=()
+	for ((i = 0; i < 100; i++)); do refused+=("RCPT TO:<nobody$i@example.test>"); done
+	fake RCPT2 "550 5.1.1 no"
+	run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" "${refused[@]}" DATA "Subject: x" "" "hi" .
+	[ "${lines[-1]}" = "421 4.7.0 Too many refused recipients" ]
+	refute grep -q -e BDAT -e DATA "$BATS_TEST_TMPDIR/fake.log"
+}

@@ -1,7 +1,7 @@
 # Loaded by every test file.  A test has its own mailboxes, its own log, and an environment of its own; it touches nothing else.
 # shellcheck shell=bash disable=SC2034
 bats_require_minimum_version 1.5.0
-TESTS=$BATS_TEST_DIRNAME
+TESTS=$(realpath "${BASH_SOURCE[0]%/*}")
 BUILD=$(realpath "${BUILD:-$TESTS/../build}")
 HANDLER=$BUILD/smtp-handler
 DELIVER=$BUILD/maildir-deliver

@@ -15,6 +15,15 @@ $B/faults/names.h: $B/flags
 	@mkdir -p $(@D)
 	echo '#include <sys/syscall.h>' | $(CC) -E -dM - | sed -n 's/^#define __NR_\([a-z0-9_]*\) [0-9]*$$/[__NR_\1] = "\1",/p' >$@
 
+# Hostile clients, full disks, races.  HOSTILE=full runs the long forms, and the static programs too.
+check-hostile: all $(if $(SAN),,$B/hook/smtp-handler)
+	BUILD=$B $(BATS) tests/hostile
+	$(if $(filter full,$(HOSTILE)),$(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),BUILD=$B/static $(BATS) tests/hostile)))
+
+# Line and branch coverage under SUITES (default: check check-hostile), by clang into build/coverage.
+coverage:
+	tests/coverage || [ $$? = 77 ]
+
 # What a power cut leaves, on ext4, xfs and btrfs; needs root, FUSE and loop devices.  CUTS=750 is the full form: tests/faults/POWER.md.
 check-power: all $B/power-disk $B/power-lie.so
 	tests/faults/power --build $B $(if $(CUTS),--cuts $(CUTS)) || [ $$? = 77 ]
@@ -48,4 +57,4 @@ $B/bench/%: bench/%.c $B/flags
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(LINK)
 
-.PHONY: check-systemd check-faults faults-table check-power fuzz fuzzers bench
+.PHONY: check-hostile coverage check-systemd check-faults faults-table check-power fuzz fuzzers bench

@@ -150,6 +150,10 @@ class Session(Watched):
     def keepers(self, tree):
         return {self.process.pid}
 
+    def hello(self):
+        self.socket.sendall(lines("EHLO c.example"))
+        hear(self.socket, b"250 HELP\r\n")
+
     def __enter__(self):
         return self
 

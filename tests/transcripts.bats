@@ -62,6 +62,14 @@ group() {
 @test "pipelined groups: octet by octet" { group pipeline- bytes; }
 @test "pipelined groups: line by line" { group pipeline- lines; }
 
+@test "incidents of other servers, CVEs: whole" { group cve- whole; }
+@test "incidents of other servers, CVEs: octet by octet" { group cve- bytes; }
+@test "incidents of other servers, CVEs: line by line" { group cve- lines; }
+
+@test "incidents of other servers without a CVE: whole" { group incident- whole; }
+@test "incidents of other servers without a CVE: octet by octet" { group incident- bytes; }
+@test "incidents of other servers without a CVE: line by line" { group incident- lines; }
+
 @test "one message, the example of the documentation" {
 	replay one-message whole && replay one-message bytes && replay one-message lines
 }

@@ -280,6 +280,27 @@ EOF
 	[ "${BASH_REMATCH[2]}" = "$(sed 's/$/\r/' "$ROOT/example.test/alice/new/$name" | wc -c)" ]
 }
 
+@test "more recipients than there are descriptors, in the MDA form: 75, none gets it" {
+	local rcpts=()
+	for i in {1..20}; do
+		mkdir "$ROOT/example.test/u$i"
+		rcpts+=(-d "u$i@example.test")
+	done
+	run -75 bash -c 'ulimit -n 64; exec "$@"' bash "$DELIVER" "${SETTINGS[@]}" "${rcpts[@]}" </dev/null
+	[[ "${lines[-1]}" == "4.5.3 "* ]]
+	no_trace
+}
+
+@test "a mailbox that cannot be opened is temporary: 451, and the log says why" {
+	[ "$(id -u)" = 0 ] || skip "needs another user"
+	chown 65534 "$ROOT/example.test/bob"
+	chmod 700 "$ROOT/example.test/bob"
+	lines "LHLO c" "MAIL FROM:<>" "RCPT TO:<bob@example.test>" QUIT >"$BATS_TEST_TMPDIR/in"
+	clean_env setpriv --bounding-set -dac_override,-dac_read_search "$DELIVER" "${SETTINGS[@]}" --lmtp <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>>"$LOG"
+	grep -q '^451 4.2.0 ' "$BATS_TEST_TMPDIR/out"
+	grep -q 'bob@example.test: cannot open mailbox: Permission denied' "$LOG"
+}
+
 @test "two hundred deliveries at once: two hundred messages" {
 	for ((i = 0; i < 200; i++)); do printf 'Subject: %d\n\n' $i | deliver -d alice@example.test 3>&- & done
 	wait

@@ -208,6 +208,20 @@ SENDER="250 2.1.0*" NEXT=("250 2.1.0*" "451 4.3.0*" "503 5.5.1*")
 	expect "$SENDER" "550 5.6.7*"
 }
 
+@test "a reply too many after a message: not taken for the answer to the next, which is put off" {
+	fake end '250 2.0.0 stored\n250 2.0.0 more'
+	run say "${MESSAGE[@]}" "${MESSAGE[@]:0:2}" RSET "${MESSAGE[@]}"
+	expect "$SENDER" "250 2.1.5*" "354 *" "250 2.0.0 Ok, stored*" "$SENDER" "451 4.3.0*" "250 2.0.0*" "$SENDER" "250 2.1.5*" "354 *" "250 2.0.0 Ok, stored*"
+	grep -q 'next hop failed: it talks out of turn' "$LOG"
+}
+
+@test "a 2xx instead of 354 is nonsense: 451" {
+	fake DATA '250 2.0.0 what' PIPELINING X-ALL-OR-NOTHING
+	run say "${MESSAGE[@]:0:3}" NOOP
+	expect "$SENDER" "250 2.1.5*" "451 4.3.0*" "250 2.0.0*"
+	grep -q 'next hop failed: it talks nonsense' "$LOG"
+}
+
 @test "parameters go on to a next hop that offers them, and only then" {
 	fake never die PIPELINING X-ALL-OR-NOTHING SIZE 8BITMIME SMTPUTF8
 	run say "MAIL FROM:<a@b.example> SIZE=100 BODY=8BITMIME SMTPUTF8" "RCPT TO:<alice@example.test>"
@@ -259,7 +273,9 @@ teardown() { [ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true; }
 }
 
 @test "what cannot be reached: 451 and a log line" {
-	for deliver in unix:/nonexistent/socket tcp:127.0.0.1:1; do
+	local long
+	long=$(printf '%0300d' 0)
+	for deliver in unix:/nonexistent/socket "unix:/$long" tcp:127.0.0.1:1 tcp:127.0.0.1:no-service "tcp:$long:25"; do
 		OPTIONS=(-o "deliver=$deliver")
 		run say "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" NOOP
 		[[ "${lines[1]}" == "451 4.3.0"* ]]

@@ -4,11 +4,12 @@ load helper
 
 MESSAGE=("MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA "Subject: x" "" hi .)
 
+STRACE=()
 traced() {      # traced FILE OPTION...: the handler under strace; sandbox off, for a process in strict mode cannot be traced usefully
 	local file=$1
 	shift
 	command -v strace >/dev/null || skip "no strace"
-	clean_env ASAN_OPTIONS=detect_leaks=0 strace -f -y -s 1000 -o "$BATS_TEST_TMPDIR/trace" "$HANDLER" "${SETTINGS[@]}" -o sandbox=no "$@" <"$file" 2>>"$LOG"
+	clean_env ASAN_OPTIONS=detect_leaks=0 strace -f -y -s 1000 "${STRACE[@]}" -o "$BATS_TEST_TMPDIR/trace" "$HANDLER" "${SETTINGS[@]}" -o sandbox=no "$@" <"$file" 2>>"$LOG"
 }
 
 # order PATTERN...: the calls of the trace come in this order.
@@ -37,6 +38,18 @@ order() {
 	run awk '/fsync\(.*example.test\/[a-z]+\/tmp\//{f++; if (r) bad=1} /renameat2\(/ && !/unfinished/{r++; if (f<3) bad=1} /fsync\(.*\/new>/{d++; if (r<3) bad=1}
 		/Ok, stored with id/ && /write/{if (d<3) bad=1; ok=1} END{print f, r, d, ok, bad+0}' "$BATS_TEST_TMPDIR/trace"
 	[ "$output" = "3 3 3 1 0" ]
+}
+
+@test "P1: where renameat2 is not to be had, by a link; synced all the same, and tmp/ is empty" {
+	lines "EHLO c" "${MESSAGE[@]}" QUIT >"$BATS_TEST_TMPDIR/in"
+	for error in ENOSYS EINVAL EPERM; do
+		STRACE=(-e "inject=renameat2:error=$error")
+		traced "$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out"
+		grep -q '^250 2.0.0 Ok, stored' "$BATS_TEST_TMPDIR/out"
+		order 'fsync\([0-9]+</[^>]*/alice/tmp/' 'linkat\(.*alice/new' 'unlinkat\(.*alice/tmp' 'fsync\([0-9]+</[^>]*/alice/new>' 'write.*Ok, stored with id'
+		tmp_empty
+	done
+	[ "$(count "$ROOT/example.test/alice")" = 3 ]
 }
 
 @test "P2: 100 recipients, all get it" {
@@ -226,6 +239,28 @@ EOF
 	grep -qF 'from=<"a\x5c\x5cb\x3ec"@b.example>' "$LOG"
 	grep -qF 'bad command: <XX\xff\x01>' "$LOG"
 	[ "$(LC_ALL=C grep -c '[^ -~]' "$LOG")" = 0 ]
+}
+
+@test "P9: with any number of descriptors: stored, or 4xx" {
+	lines "EHLO c" "${MESSAGE[@]}" QUIT >"$BATS_TEST_TMPDIR/in"
+	local n status seen=
+	for n in {3..20}; do
+		status=0
+		clean_env bash -c 'ulimit -n "$1"; shift; exec "$@"' bash "$n" "$HANDLER" "${SETTINGS[@]}" <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>>"$LOG" 3>&- || status=$?
+		seen+="$n: $status $(grep -oE '^(250 2.0.0 Ok, stored|4[0-9][0-9]) ' "$BATS_TEST_TMPDIR/out" | tr '\n' ' '); "
+		case "${seen##*: }" in
+		"75 421"* | "78 421"* | "0 45"*)        # 78: the configuration could not be opened
+			[ "$(count "$ROOT/example.test/alice")" = 0 ] ;;
+		"0 250"*) [ "$(count "$ROOT/example.test/alice")" = 1 ] && rm "$ROOT/example.test/alice/new"/* ;;
+		127*) echo "$seen"; [ "$n" -lt 4 ] ;;         # not even its library could be loaded
+		*) echo "$seen"; cat "$LOG"; return 1 ;;
+		esac
+		tmp_empty
+	done
+	echo "$seen"
+	[[ $seen == *"75 421"*"0 451"*"0 250"* ]]
+	grep -q 'no socket for the speaker: Too many open files' "$LOG"
+	grep -q 'no socket for .*: Too many open files' "$LOG"
 }
 
 @test "P9: whatever ends the helper, the answer is 4xx" {

@@ -49,6 +49,41 @@ EOF
 	[ "$(count "$ROOT/example.test/alice")" = 1 ]
 }
 
+@test "a kernel that refuses the speaker's sandbox: 421, a line in the log, status 75, no dialogue" {
+	cat >"$BATS_TEST_TMPDIR/refused.py" <<'EOF'
+import ctypes, errno, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+NR = {"x86_64": 157, "aarch64": 167}.get(os.uname().machine) or sys.exit(77)       # prctl
+LOAD, EQUAL, RETURN, ALLOW = 0x20, 0x15, 0x06, 0x7fff0000
+rows = [(LOAD, 0, 0, 0), (EQUAL, 0, 3, NR), (LOAD, 0, 0, 16), (EQUAL, 0, 1, 22), (RETURN, 0, 0, 0x50000 | errno.EPERM), (RETURN, 0, 0, ALLOW)]
+code = b"".join(struct.pack("HBBI", *r) for r in rows)
+buf = ctypes.create_string_buffer(code)
+libc.prctl(38, 1, 0, 0, 0)
+if libc.prctl(22, 2, ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rows), ctypes.addressof(buf))), 0, 0) != 0:
+    sys.exit(77)
+os.execv(sys.argv[1], sys.argv[1:])
+EOF
+	"$PYTHON" "$BATS_TEST_TMPDIR/refused.py" /bin/true || skip "no seccomp filter here"
+	clean_env "$HANDLER" -C /dev/null --show-config | grep -q '^sandbox = yes' || skip "sanitizers run without the sandbox"
+	lines "EHLO c" QUIT >"$BATS_TEST_TMPDIR/in"
+	local status=0
+	clean_env "$PYTHON" "$BATS_TEST_TMPDIR/refused.py" "$HANDLER" "${SETTINGS[@]}" <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>>"$LOG" || status=$?
+	[ "$status" = 75 ]
+	[[ "$(cat "$BATS_TEST_TMPDIR/out")" == "421 4.3.0 "*$'\r' ]]
+	grep -q "the kernel refuses the speaker's sandbox" "$LOG"
+}
+
+@test "nonsense from a speaker that was taken over: the keeper lives, the log keeps its form, and the session goes on" {
+	try nonsense
+	grep -q '^250 2.0.0 Ok, stored' "$BATS_TEST_TMPDIR/out"
+	[ "$(count "$ROOT/example.test/alice")" = 1 ]
+	[ "$(grep -c 'speaker: unknown request' "$LOG")" -ge 3 ]
+	grep -q 'stored: from=<A*> to=<A*> ' "$LOG"
+	[ "$(LC_ALL=C grep -c '[^ -~]' "$LOG")" = 0 ]
+	[ "$(grep -cvE '^(smtp-handler|maildir-deliver)\[[0-9]+\]: ' "$LOG")" = 0 ]
+	grep -q 'ended: quit' "$LOG"
+}
+
 @test "a speaker that is let alone lives in strict mode, with no new privileges" {
 	clean_env "$HANDLER" -C /dev/null --show-config | grep -q '^sandbox = yes' || skip "sanitizers run without the sandbox"
 	mkfifo "$BATS_TEST_TMPDIR/fifo"

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -10,6 +11,25 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+/* To the keeper, of each kind that has no answer and of each length: what no speaker of ours would say.  */
+static void nonsense(void)
+{
+	enum { CHANNEL = 4, MOST = 2048, TELL_EVENT = 3 };      /* the first descriptors after 0, 1 and 2 are the pair */
+	static const uint32_t kinds[] = { 0, TELL_EVENT, 5, 99, ~0U };
+	static const int lengths[] = { 0, 1, 4, 7, 8, 9, 100, MOST };
+	static union { uint32_t words[MOST / 4]; char octets[MOST]; } ask;
+	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+		for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++) {
+			for (uint32_t event = 0; event < 10; event++) {
+				memset(&ask, event % 2 ? 0xff : 'A', sizeof ask);
+				ask.words[0] = kinds[k];
+				ask.words[2] = event == 9 ? ~0U : event;
+				if (write(CHANNEL, &ask, (size_t)lengths[n]) < 0) return;
+			}
+		}
+	}
+}
 
 void speaker_hook(const char *what);
 void speaker_hook(const char *what)
@@ -27,4 +47,5 @@ void speaker_hook(const char *what)
 	else if (strcmp(what, "sendmsg") == 0) syscall(SYS_sendmsg, 1, NULL, 0);
 	else if (strcmp(what, "clock") == 0) syscall(SYS_clock_gettime, CLOCK_REALTIME, NULL);
 	else if (strcmp(what, "exit_group") == 0) _exit(0);
+	else if (strcmp(what, "nonsense") == 0) nonsense();
 }

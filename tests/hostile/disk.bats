@@ -180,6 +180,34 @@ unmount(ROOT)
 PYTHON
 }
 
+@test "a large message to mailboxes on two file systems: whole in both; the second full: in none" {
+	{ echo "$KINDS"; cat; } <<'PYTHON' | aside
+far = os.path.join(DOMAIN, "far")
+assert mount(far, "tmpfs")
+for sub in "tmp", "new", "cur":
+    os.mkdir(os.path.join(far, sub))
+with Session() as s:
+    s.hello()
+    for rcpts in ("alice", "far"), ("far", "alice"):
+        for size in 0, 200000, 600000:
+            assert ask(s.socket, *rcpts, size=size) == [250, 250, 354, 250]
+            (one,), (two,) = stored("alice").items(), stored("far").items()
+            assert one[1].count(b"x" * 70 + b"\n") == two[1].count(b"x" * 70 + b"\n") == size // 72
+            assert one[1].partition(b"Received:")[2] == two[1].partition(b"Received:")[2]
+            os.unlink(one[0])
+            os.unlink(two[0])
+        with open(fill(far), "r+b") as filler:
+            filler.truncate(os.path.getsize(filler.name) - 100000)      # the head of the message fits
+        for chunks in False, True:
+            codes = ask(s.socket, *rcpts, size=400000, chunks=chunks)
+            assert codes.count(452) == 1 and set(codes) <= {250, 354, 452, 503}, codes
+        os.unlink(filler.name)
+        nothing_in_tmp()
+        assert not stored("alice") and not stored("far")
+unmount(far)
+PYTHON
+}
+
 @test "a mailbox removed, moved, or replaced by a link, a fifo, a file between RCPT and the end of data: all or none, and nothing elsewhere" {
 	attack <<'PYTHON'
 outside = LOG + ".outside"

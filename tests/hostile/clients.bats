@@ -170,7 +170,6 @@ PYTHON
 
 @test "1000 recipients with a mailbox each, and more: all of the thousand get it, with bounded descriptors" {
 	attack <<'PYTHON'
-import resource
 usual = baseline()
 names = ["u%d" % n for n in range(1000)]
 for name in names:

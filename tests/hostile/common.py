@@ -1,5 +1,5 @@
 """What the hostile clients share: the server, its processes and what they use, clients that read while they write, and what was stored."""
-import ctypes, fcntl, os, re, select, selectors, shutil, signal, socket, struct, subprocess, sys, termios, threading, time
+import ctypes, os, re, resource, select, shutil, signal, socket, struct, subprocess, sys, threading, time
 
 FULL = os.environ.pop("HOSTILE", "") == "full"
 HANDLER, DELIVER, LOG, *SETTINGS = sys.argv[1:]
@@ -9,6 +9,8 @@ SANITIZED = b"__asan_init" in open(HANDLER, "rb").read()    # memory is not ours
 
 PR_SET_CHILD_SUBREAPER = 36     # what a process that was killed leaves behind is still ours to count
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(most_files, 16384), most_files))        # for many clients
 
 
 def tell(text):

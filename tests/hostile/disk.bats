@@ -245,7 +245,7 @@ def found():
 
 outcomes = {}
 for name, act in acts.items():
-    for stage in "rcpt", "354", "some", "much":
+    for stage in ("rcpt", "354", "some", "much") if FULL or " then " not in name else ("some", "much"):
         anew()
         with Session() as s:
             hear(s.socket, b"220")
@@ -301,12 +301,12 @@ def deliver(name, stop):
         converse(s, lines("QUIT"))
 
 for sub in "", "/new", "/tmp":
-    for kind in "link", "fifo":
+    for kind, sandbox in ("link", "yes"), ("link", "no"), ("fifo", "yes"):      # each wall must hold by itself
         other = DOMAIN + "/.other"
         os.symlink(outside, other) if kind == "link" else os.mkfifo(other)
-        with Server("max_errors=1000000", "deliver_timeout=20s") as server:
+        with Server("max_errors=1000000", "deliver_timeout=20s", "sandbox=" + sandbox) as server:
             stop = threading.Event()
-            threads = [threading.Thread(target=deliver, args=("%s-%s-%d" % (sub[1:] or "box", kind, n), stop)) for n in range(4)]
+            threads = [threading.Thread(target=deliver, args=("%s-%s-%s-%d" % (sub[1:] or "box", kind, sandbox, n), stop)) for n in range(4)]
             for t in threads:
                 t.start()
             end = time.monotonic() + seconds / 4
@@ -323,6 +323,6 @@ for sub in "", "/new", "/tmp":
         assert not [n for _, _, names in os.walk(outside) for n in names]
         nothing_in_tmp()
 tell("%d exchanges, %d messages stored, refused: %s" % (turns, len(taken), refused))
-assert subjects() == sorted(taken) and len(taken) > 20
+assert subjects() == sorted(taken) and len(taken) > 10
 PYTHON
 }

@@ -15,7 +15,7 @@ class Slow:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.sendall(first)
         self.socket.setblocking(False)
-        self.began, self.due, self.ended = time.monotonic(), 0, None
+        self.began, self.sent, self.ended = time.monotonic(), 0, None
     def turn(self, now):
         try:
             got = self.socket.recv(65536)
@@ -28,11 +28,11 @@ class Slow:
         except ConnectionResetError:
             self.end(now)
             return
-        if now >= self.due and self.rest:
-            self.due = now + self.pause
+        due = int((now - self.began) / self.pause) - self.sent
+        if due > 0 and self.rest:       # more than one when the machine is busy
             try:
-                self.socket.send(self.rest[:1])
-                self.rest = self.rest[1:]
+                self.socket.send(self.rest[:due])
+                self.rest, self.sent = self.rest[due:], self.sent + due
             except (BrokenPipeError, ConnectionResetError):
                 pass
     def end(self, now):
@@ -230,7 +230,7 @@ with Session("max_errors=1000") as s:
         began = time.monotonic()
         out = converse(s.socket, body + b"\r\n" + lines("VRFY x"), until_seen=LAST)
         assert replies(out)[-2:] == [500, 252], (body[:20], out[-200:])
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         s.sample()
     s.socket.sendall(lines("DATA") + message("after all"))
     hear(s.socket, b"Ok, stored")
@@ -251,7 +251,7 @@ with Session() as s:
         began = time.monotonic()
         out = converse(s.socket, start()[16:] + lines("DATA") + body + b"\r\n.\r\n" + lines("VRFY x"), until_seen=LAST)
         assert replies(out)[-2:] == [code, 252], (body[:20], out[-200:])
-        assert time.monotonic() - began < 20, body[:20]
+        assert time.monotonic() - began < 60, body[:20]
         count += code == 250
     s.sample()
     bounded(s, usual)

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t n = message(buf, sizeof buf);
 		if (n == 0) continue;
 		EXPECT(send(pair[1], buf, n, 0) == (ssize_t)n);
-		EXPECT(serve(&g, &last));
+		EXPECT(serve(&g, false, &last));
 		memcpy(&kind, buf, sizeof kind);
 		bool event = n >= sizeof(struct event), request = n == sizeof kind && kind >= ASK_HOP && kind <= DROP_HOP;      /* the kernel cuts off what is too long */
 		EXPECT(fuzz.logged - lines == (event ? kind < EVENT_KINDS : !request));

@@ -112,10 +112,8 @@ static void tell_time(const struct keeping *g, int fd)
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
 	struct told told = { .fd = fd, .ours = fd >= 0 && g->hop.ours, .now = t.tv_sec };
-	ssize_t n;
-	do n = send(g->channel, &told, sizeof told, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0) shutdown(g->channel, SHUT_WR);       /* the end of all answers needs no memory, and the speaker would wait for ever */
+	/* a speaker that asks and does not hear must not hold us up; the end of all answers needs no memory, and it would wait for ever */
+	if (send(g->channel, &told, sizeof told, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) shutdown(g->channel, SHUT_WR);
 }
 
 static void note(const struct keeping *g, struct event *e)
@@ -125,8 +123,8 @@ static void note(const struct keeping *g, struct event *e)
 	log_event(e);
 }
 
-/* Take one message of the speaker.  False when none is there; *last says that no other will come.  */
-static bool serve(struct keeping *g, bool *last)
+/* Take one message of the speaker, which may have `ended` by now.  False when none is there; *last says that no other will come.  */
+static bool serve(struct keeping *g, bool ended, bool *last)
 {
 	union message m;
 	ssize_t n = recv(g->channel, &m, sizeof m, MSG_DONTWAIT);
@@ -136,6 +134,7 @@ static bool serve(struct keeping *g, bool *last)
 		note(g, &m.event);
 		return true;
 	}
+	if (ended) return true;         /* nobody is there for an answer */
 	switch (n == sizeof m.request ? m.request : 0) {
 	case ASK_HOP:
 		nexthop_close(&g->hop, true);
@@ -170,7 +169,7 @@ static int watch(struct keeping *g)
 		if (now >= end) kill(g->speaker, SIGKILL);      /* it did not keep its own deadline: then it is not ours any more */
 		else if (clock_stop_asked()) kill(g->speaker, SIGTERM); /* again and again: a signal right before a read is not seen by it */
 		if (n <= 0) continue;
-		bool told = fds[0].revents && serve(g, &last);
+		bool told = fds[0].revents && serve(g, fds[1].revents, &last);
 		if (told ? !last : !fds[1].revents) continue;
 		if (waitpid(g->speaker, &status, 0) == g->speaker) return status;
 	}

@@ -84,6 +84,26 @@ EOF
 	grep -q 'ended: quit' "$LOG"
 }
 
+@test "a speaker that was taken over asks, hears no answer and ends: the keeper soon ends too" {
+	local what
+	# the second asks for a connection that no one ever takes
+	"$PYTHON" -c 'import signal, socket, sys
+l = socket.socket(socket.AF_UNIX); l.bind(sys.argv[1]); l.listen(0)
+c = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+for s in c: s.setblocking(False); s.connect_ex(sys.argv[1])
+open(sys.argv[1] + ".ready", "w"); signal.alarm(120); signal.pause()' "$BATS_TEST_TMPDIR/full" 3>&- &
+	local listener=$!
+	until_true [ -e "$BATS_TEST_TMPDIR/full.ready" ]
+	for what in "flood-time deliver=$DELIVER" "flood-hop deliver=unix:$BATS_TEST_TMPDIR/full"; do
+		SECONDS=0
+		try "${what%% *}" -o "${what#* }" -o command_timeout=1s -o deliver_timeout=2s
+		echo "$what: $SECONDS s"
+		[ "$SECONDS" -lt 20 ]
+	done
+	kill "$listener"
+	no_trace
+}
+
 @test "a speaker that is let alone lives in strict mode, with no new privileges" {
 	clean_env "$HANDLER" -C /dev/null --show-config | grep -q '^sandbox = yes' || skip "sanitizers run without the sandbox"
 	mkfifo "$BATS_TEST_TMPDIR/fifo"

@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 /* To the keeper, of each kind that has no answer and of each length: what no speaker of ours would say.  */
+enum { CHANNEL = 4, ASK_HOP = 1, ASK_TIME, TELL_EVENT };        /* the first descriptors after 0, 1 and 2 are the pair */
 static void nonsense(void)
 {
-	enum { CHANNEL = 4, MOST = 2048, TELL_EVENT = 3 };      /* the first descriptors after 0, 1 and 2 are the pair */
+	enum { MOST = 2048 };
 	static const uint32_t kinds[] = { 0, TELL_EVENT, 5, 99, ~0U };
 	static const int lengths[] = { 0, 1, 4, 7, 8, 9, 100, MOST };
 	static union { uint32_t words[MOST / 4]; char octets[MOST]; } ask;
@@ -29,6 +30,16 @@ static void nonsense(void)
 			}
 		}
 	}
+}
+
+/* Ask and ask, hear no answer, and end.  */
+static void flood(uint32_t kind)
+{
+	enum { TIMES = 5000, PATIENCE = 5 };
+	const uint32_t ask[2] = { kind, 0 };
+	for (int i = 0, full = 0; i < TIMES && full < PATIENCE; i++)
+		if (write(CHANNEL, ask, sizeof ask) < 0) full++;
+	syscall(SYS_exit, 0);
 }
 
 void speaker_hook(const char *what);
@@ -48,4 +59,7 @@ void speaker_hook(const char *what)
 	else if (strcmp(what, "clock") == 0) syscall(SYS_clock_gettime, CLOCK_REALTIME, NULL);
 	else if (strcmp(what, "exit_group") == 0) _exit(0);
 	else if (strcmp(what, "nonsense") == 0) nonsense();
+	else if (strcmp(what, "flood-time") == 0) flood(ASK_TIME);
+	else if (strcmp(what, "flood-hop") == 0) flood(ASK_HOP);
+	else if (strcmp(what, "spin") == 0) for (;;) continue;
 }

@@ -60,7 +60,7 @@ with Server("command_timeout=%ds" % limit, "data_timeout=%ds" % limit, "session_
             converse(s, start() + lines("DATA") + message("fast%d" % n) + lines("QUIT"))
         slowest.append(time.monotonic() - since)
     def at_once(target, *args):         # not to hold up the slow ones
-        aside.append(threading.Thread(target=target, args=args))
+        aside.append(threading.Thread(target=target, daemon=True, args=args))
         aside[-1].start()
     while any(c.ended is None for c in clients):
         now = time.monotonic()
@@ -133,7 +133,8 @@ with Server("command_timeout=1s", "session_timeout=60s") as server:
         time.sleep(0.02)
     server.idle()
     tell("all of %d ended within %.1f s; %s" % (count, time.monotonic() - began, server.told()))
-    until("each is in the log", lambda: in_log("ended: client does not read") == count)
+    until("each is in the log", lambda: in_log("ended: (client does not read|timeout)") == count)
+    assert in_log("ended: client does not read") > count / 2        # the rest by what we were too slow to send
 assert not files()
 PYTHON
 }

@@ -189,22 +189,23 @@ def message(subject, size=0):
 
 def converse(s, data, half_close=False, until_seen=None, each=None):
     """Send all, and read what comes meanwhile; until the end of file, or until `until_seen` has come.  `each` is called now and then."""
-    out, left, end, turn = bytearray(), memoryview(data), time.monotonic() + 120, 0
+    out, left, end, turn, poll = bytearray(), memoryview(data), time.monotonic() + 120, 0, select.poll()
     if half_close and not data:
         s.shutdown(socket.SHUT_WR)
     while until_seen is None or left or until_seen not in out[-400:]:
         assert time.monotonic() < end, "too slow; heard last: %r" % bytes(out[-200:])
-        readable, writable, _ = select.select([s], [s] if left else [], [], 1)
+        poll.register(s, select.POLLIN | (select.POLLOUT if left else 0))
+        happened = dict(poll.poll(1000)).get(s.fileno(), 0)
         turn += 1
         if each and turn % 200 == 0:
             each()
         try:
-            if readable:
+            if happened & ~select.POLLOUT:
                 got = s.recv(1 << 18)
                 if not got:
                     break
                 out += got
-            if writable:
+            if happened & select.POLLOUT:
                 left = left[s.send(left[:1 << 18], socket.MSG_DONTWAIT):]
                 if half_close and not left:
                     s.shutdown(socket.SHUT_WR)

@@ -307,7 +307,7 @@ for sub in "", "/new", "/tmp":
         os.symlink(outside, other) if kind == "link" else os.mkfifo(other)
         with Server("max_errors=1000000", "deliver_timeout=20s", "sandbox=" + sandbox) as server:
             stop = threading.Event()
-            threads = [threading.Thread(target=deliver, args=("%s-%s-%s-%d" % (sub[1:] or "box", kind, sandbox, n), stop)) for n in range(4)]
+            threads = [threading.Thread(target=deliver, daemon=True, args=("%s-%s-%s-%d" % (sub[1:] or "box", kind, sandbox, n), stop)) for n in range(4)]
             for t in threads:
                 t.start()
             end = time.monotonic() + seconds / 4

@@ -23,7 +23,7 @@ def read():
 with Server(slots=count + 10) as server:
     failed = []
     threading.excepthook = lambda args: (failed.append(args.exc_value), stop.set())
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     expected, began = [], time.monotonic()
     for turn in range(rounds):

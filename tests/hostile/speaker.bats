@@ -11,8 +11,9 @@ load attack
 	attack <<'PYTHON'
 s = Session("deliver=" + DELIVER, "vrfy=yes", "session_timeout=1s")
 began = time.monotonic()
-s.socket.sendall(start() + lines("DATA") + message("before") + start()[16:] + lines("VRFY spin"))
+s.socket.sendall(start() + lines("DATA") + message("before"))
 hear(s.socket, b"Ok, stored")
+s.socket.sendall(start()[16:] + lines("VRFY spin"))
 assert s.process.wait(120) == 75
 tell("killed after %.1f s" % (time.monotonic() - began))
 until("all processes have ended", lambda: not family(os.getpid()))

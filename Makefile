@@ -92,10 +92,10 @@ SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peer
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork
 skip = command -v $(1) >/dev/null || { echo "lint: no $(1), skipped"; exit 0; };
-lint:
+lint: $B/faults/names.h
 	$(MAKE) B=build/lint-gcc CC=gcc WERROR=1 all
 	$(call skip,clang) $(MAKE) B=build/lint-clang CC=clang WERROR=1 MUSL_CC=none all
-	$(call skip,clang) for f in $(C_FILES); do clang --analyze --analyzer-output text -Xclang -analyzer-werror $(ANALYZE) $(DEFS) $$f || exit 1; done
+	$(call skip,clang) for f in $(C_FILES); do clang --analyze --analyzer-output text -Xclang -analyzer-werror $(ANALYZE) $(DEFS) -I$B/faults $$f || exit 1; done
 	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -I. $(C_FILES)
 	$(call skip,shellcheck) shellcheck -S warning -x -P tests $(SHELL_FILES)
 	$(call skip,mandoc) mandoc -T lint -W warning $(wildcard man/*.[1-8])

@@ -62,6 +62,7 @@ static bool tell(const void *message, size_t n)
 static struct told ask(uint32_t request)
 {
 	static bool deaf;
+	static const struct told none = { .fd = -1 };
 	struct told t;
 	ssize_t r = -1;
 	deaf = deaf || !tell(&request, sizeof request);
@@ -70,7 +71,7 @@ static struct told ask(uint32_t request)
 		while (r < 0 && errno == EINTR);
 	}
 	deaf = r != (ssize_t)sizeof t;
-	return deaf ? (struct told){ .fd = -1 } : t;
+	return deaf ? none : t;
 }
 
 int keeper_ask_hop(time_t *now, bool *ours)

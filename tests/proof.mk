@@ -6,7 +6,7 @@ check-systemd:
 
 # Each system call of a delivery fails in turn: a sample, or FULL=1 all.  faults-table writes the tables of tests/faults/README.md anew.
 check-faults: all $B/faults/inject
-	BUILD=$B tests/faults/run $(if $(FULL),--full)
+	BUILD=$B tests/faults/run $(if $(FULL),--full) || [ $$? = 77 ]
 faults-table: all $B/faults/inject
 	BUILD=$B tests/faults/run --full --table tests/faults/README.md
 $B/faults/inject: tests/faults/inject.c $B/faults/names.h

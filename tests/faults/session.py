@@ -153,15 +153,17 @@ class Run:
             theirs.close()
             try:
                 self.converse(ours, deadline)
-                if child.wait(max(1, deadline - time.monotonic())) == 77:
-                    sys.exit(77)
+                status = child.wait(max(1, deadline - time.monotonic()))
             except (Hang, subprocess.TimeoutExpired):
-                self.hang = True
+                self.hang, status = True, 0
                 child.kill()            # and with it the kernel ends all that it traces
                 child.wait()
             ours.close()
             log.seek(0)
             self.log = log.read().decode("latin-1")
+        if status == 77:
+            print("skipped: " + self.log)
+            sys.exit(77)
         with open(self.place + "/report", encoding="ascii") as f:
             self.report = [line.split() for line in f]
         self.ends = {r[1]: (r[2], int(r[3])) for r in self.report if r[0] == "end"}

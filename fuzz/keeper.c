@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (pair[0] < 0) {
 		EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
 		setenv("SMTP_LOG", "stderr", 1);
-		log_open("smtp-handler", LEVEL_DEBUG, k.id, "192.0.2.1", LOG_FIELDS);
+		log_open("smtp-handler", k.id, "192.0.2.1", LOG_FIELDS);
 	}
 	fuzz_take(data, size, 2000);
 	opened = 0;

@@ -8,7 +8,8 @@
 bool sandbox_speaker(void) { return true; }
 void sandbox_beneath(int fd) { (void)fd; }
 static unsigned opened;
-bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id) { (void)cf, (void)id; n->fd = 77; return ++opened; }
+bool nexthop_open(struct nexthop *n, const struct config *cf) { (void)cf; n->fd = 77; return ++opened; }
+void nexthop_start(struct nexthop *n, const struct config *cf, const char *id) { (void)n, (void)cf, (void)id; }
 void nexthop_close(struct nexthop *n, bool at_once) { (void)at_once; n->fd = -1; }
 
 /* Fill a message with the text over and over, so that nothing in it ends; its kind and length are the control octets'.  */

@@ -139,9 +139,10 @@ static bool serve(struct keeping *g, bool ended, bool *last)
 	switch (n == sizeof m.request ? m.request : 0) {
 	case ASK_HOP:
 		nexthop_close(&g->hop, true);
-		nexthop_open(&g->hop, g->k->cf, g->k->id);
+		nexthop_open(&g->hop, g->k->cf);
 		g->message = millis();
 		tell_time(g, g->hop.fd);
+		nexthop_start(&g->hop, g->k->cf, g->k->id);     /* while the speaker goes on */
 		break;
 	case ASK_TIME:
 		g->message = millis();
@@ -163,7 +164,7 @@ static int watch(struct keeping *g)
 	uint64_t end = g->started + g->k->cf->session_timeout + GRACE;
 	struct pollfd fds[] = { { .fd = g->channel, .events = POLLIN }, { .fd = g->pidfd, .events = POLLIN } };
 	int status = 0;
-	bool last = false;
+	bool last = false, honest = true;
 	for (;;) {
 		uint64_t now = millis(), wait = clock_stop_asked() ? AGAIN : now < end ? end - now : 0;
 		int n = poll(fds, 2, wait < INT_MAX ? (int)wait : INT_MAX);     /* a signal right before it is seen at the next tick */
@@ -171,8 +172,9 @@ static int watch(struct keeping *g)
 		else if (clock_stop_asked()) kill(g->speaker, SIGTERM); /* again and again: a signal right before a read is not seen by it */
 		if (n <= 0) continue;
 		bool told = fds[0].revents && serve(g, fds[1].revents, &last);
-		if (told ? !last : !fds[1].revents) continue;
+		if (told ? !(last && honest) : !fds[1].revents) continue;
 		if (waitpid(g->speaker, &status, 0) == g->speaker) return status;
+		honest = false;         /* a tick has come by: it said its last word and did not end */
 	}
 }
 
@@ -199,7 +201,7 @@ static pid_t fork_sharing(int *pidfd)
 
 int keeper_run(const struct keeper *k)
 {
-	struct keeping g = { .k = k, .hop = { .fd = -1 }, .started = millis() };
+	struct keeping g = { .k = k, .hop = { .fd = -1, .other = -1 }, .started = millis() };
 	int pair[2];
 	sigset_t none;
 	sigemptyset(&none);

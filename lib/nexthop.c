@@ -43,38 +43,6 @@ static pid_t execute(const struct config *cf, char *argv[], char *const envp[], 
 	return pid;
 }
 
-static bool start_program(struct nexthop *n, const struct config *cf, const char *id)
-{
-	char session[80], place[PLACE];
-	char *argv[2 * CONFIG_OVERRIDES + 8], *envp[5] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", session, (char *)log_environment() };
-	int argc = 0, pair[2];
-	argv[argc++] = (char *)"maildir-deliver";       /* execute() knows where */
-	argv[argc++] = (char *)"--lmtp";
-	if (cf->file) {
-		argv[argc++] = (char *)"-C";
-		argv[argc++] = (char *)cf->file;
-	}
-	for (size_t i = 0; i < cf->overrides; i++) {
-		argv[argc++] = (char *)"-o";
-		argv[argc++] = (char *)cf->override[i];
-	}
-	argv[argc] = NULL;
-	snprintf(session, sizeof session, "SMTP_ID=%s", id);
-	if (n->ours) envp[3] = (char *)"SMTP_AHEAD=yes";        /* we do not wait for its greeting */
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-		log_line(LEVEL_ERROR, "no socket for the next hop: %s", strerror(errno));
-		return false;
-	}
-	n->pid = execute(cf, argv, envp, pair[1], place);
-	if (n->pid <= 0) log_line(LEVEL_ERROR, "cannot execute %s: %s", argv[0], strerror(errno));
-	close(pair[1]);
-	n->fd = pair[0];
-	if (n->pid > 0) return true;
-	close(pair[0]);
-	*n = (struct nexthop){ .fd = -1 };
-	return false;
-}
-
 static int connect_to(int family, const struct sockaddr *addr, socklen_t len, uint64_t ms)
 {
 	if (ms > CONNECT_MOST) ms = CONNECT_MOST;
@@ -129,14 +97,46 @@ static int connect_tcp(const char *where, uint64_t ms)
 	return fd;
 }
 
-bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id)
+bool nexthop_open(struct nexthop *n, const struct config *cf)
 {
 	const char *path = config_scheme(cf->deliver, "unix:"), *tcp = config_scheme(cf->deliver, "tcp:");
-	*n = (struct nexthop){ .fd = -1, .ours = !*cf->deliver };
-	if (!path && !tcp) return start_program(n, cf, id);
-	n->fd = path ? connect_unix(path, cf->deliver_timeout) : connect_tcp(tcp, cf->deliver_timeout);
-	if (n->fd < 0) log_line(LEVEL_ERROR, "cannot connect to %s: %s", cf->deliver, strerror(errno));
+	int pair[2] = { -1, -1 };
+	*n = (struct nexthop){ .fd = -1, .other = -1, .ours = !*cf->deliver };
+	if (path || tcp) {
+		n->fd = path ? connect_unix(path, cf->deliver_timeout) : connect_tcp(tcp, cf->deliver_timeout);
+		if (n->fd < 0) log_line(LEVEL_ERROR, "cannot connect to %s: %s", cf->deliver, strerror(errno));
+		return n->fd >= 0;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) log_line(LEVEL_ERROR, "no socket for the next hop: %s", strerror(errno));
+	n->fd = pair[0];
+	n->other = pair[1];
 	return n->fd >= 0;
+}
+
+void nexthop_start(struct nexthop *n, const struct config *cf, const char *id)
+{
+	char session[80], place[PLACE];
+	char *argv[2 * CONFIG_OVERRIDES + 8], *envp[5] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", session, (char *)log_environment() };
+	int argc = 0;
+	if (n->other < 0) return;
+	argv[argc++] = (char *)"maildir-deliver";       /* execute() knows where */
+	argv[argc++] = (char *)"--lmtp";
+	if (cf->file) {
+		argv[argc++] = (char *)"-C";
+		argv[argc++] = (char *)cf->file;
+	}
+	for (size_t i = 0; i < cf->overrides; i++) {
+		argv[argc++] = (char *)"-o";
+		argv[argc++] = (char *)cf->override[i];
+	}
+	argv[argc] = NULL;
+	snprintf(session, sizeof session, "SMTP_ID=%s", id);
+	if (n->ours) envp[3] = (char *)"SMTP_AHEAD=yes";        /* we do not wait for its greeting */
+	n->pid = execute(cf, argv, envp, n->other, place);
+	if (n->pid < 0) log_line(LEVEL_ERROR, "cannot execute %s: %s", argv[0], strerror(errno));
+	if (n->pid < 0) n->pid = 0;
+	close(n->other);
+	n->other = -1;
 }
 
 void nexthop_close(struct nexthop *n, bool at_once)
@@ -162,5 +162,5 @@ void nexthop_close(struct nexthop *n, bool at_once)
 		else snprintf(e.reply, sizeof e.reply, "the program ended with status %d", WEXITSTATUS(status));
 		log_event(&e);
 	}
-	*n = (struct nexthop){ .fd = -1 };
+	*n = (struct nexthop){ .fd = -1, .other = -1 };
 }

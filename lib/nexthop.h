@@ -8,12 +8,17 @@
 
 struct nexthop {
 	int fd;         /* -1: none */
+	int other;      /* of a program that nexthop_start will start: its end */
 	pid_t pid;      /* 0: not a program of ours */
 	bool ours;      /* the maildir-deliver that belongs to us: it is talked to before it has greeted */
 };
 
-/* False after a line in the log.  `id` goes to the program's environment as SMTP_ID.  */
-bool nexthop_open(struct nexthop *n, const struct config *cf, const char *id);
+/* A connection; of a program, one that can be written to before it runs.  False after a line in the log.  */
+bool nexthop_open(struct nexthop *n, const struct config *cf);
+
+/* Start the program, if it is one; `id` goes to its environment as SMTP_ID.  If it cannot be, there is a line in the log, and end of file on the
+ * connection.  */
+void nexthop_start(struct nexthop *n, const struct config *cf, const char *id);
 
 /* Close the connection and see the program end: by itself, for it reads end of file; else, after some seconds or `at_once`, by signals.
  * A program that did not end with status 0 is an event for the log.  */

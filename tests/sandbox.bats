@@ -84,6 +84,16 @@ EOF
 	grep -q 'ended: quit' "$LOG"
 }
 
+@test "a speaker that says its last word and lives on is served on, a little later" {
+	[ -x "$HOOK" ] || skip "no test build of the handler here"
+	lines "EHLO c" "VRFY last-word" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA x . QUIT >"$BATS_TEST_TMPDIR/in"
+	SECONDS=0
+	HANDLER=$HOOK over_socket whole "$BATS_TEST_TMPDIR/in" -o "deliver=$DELIVER" -o vrfy=yes >"$BATS_TEST_TMPDIR/out"
+	[ "$SECONDS" -lt 20 ]
+	[ "$(count "$ROOT/example.test/alice")" = 1 ]
+	grep -q 'ended: quit' "$LOG"
+}
+
 @test "a speaker that was taken over asks, hears no answer and ends: the keeper soon ends too" {
 	local what
 	# the second asks for a connection that no one ever takes

@@ -12,33 +12,42 @@
 #include <time.h>
 #include <unistd.h>
 
-/* To the keeper, of each kind that has no answer and of each length: what no speaker of ours would say.  */
-enum { CHANNEL = 4, ASK_HOP = 1, ASK_TIME, TELL_EVENT };        /* the first descriptors after 0, 1 and 2 are the pair */
+#include "log.h"
+
+/* To the keeper, of each length and each kind that has no answer: what no speaker of ours would say.  */
+enum { CHANNEL = 4, ASK_HOP = 1, ASK_TIME };    /* the first descriptors after 0, 1 and 2 are the pair */
 static void nonsense(void)
 {
 	enum { MOST = 2048 };
-	static const uint32_t kinds[] = { 0, TELL_EVENT, 5, 99, ~0U };
-	static const int lengths[] = { 0, 1, 4, 7, 8, 9, 100, MOST };
-	static union { uint32_t words[MOST / 4]; char octets[MOST]; } ask;
+	static const uint32_t kinds[] = { EVENT_STORED, EVENT_NOT_STORED, EVENT_BAD_COMMAND, EVENT_KINDS, 99, ~0U };
+	static const int lengths[] = { 0, 1, 3, 5, 8, 100, sizeof(struct event) - 1, sizeof(struct event), sizeof(struct event) + 1, MOST };
+	static union { uint32_t words[MOST / 4]; char octets[MOST]; } message;
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
 		for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++) {
-			for (uint32_t event = 0; event < 10; event++) {
-				memset(&ask, event % 2 ? 0xff : 'A', sizeof ask);
-				ask.words[0] = kinds[k];
-				ask.words[2] = event == 9 ? ~0U : event;
-				if (write(CHANNEL, &ask, (size_t)lengths[n]) < 0) return;
+			for (int with = 0; with < 2; with++) {
+				memset(&message, with ? 0xff : 'A', sizeof message);
+				message.words[0] = kinds[k];
+				if (write(CHANNEL, &message, (size_t)lengths[n]) < 0) return;
 			}
 		}
 	}
+	if (write(CHANNEL, &(uint32_t){ ~0U }, sizeof (uint32_t)) < 0) return;
+}
+
+/* Say that it has ended, and live on.  */
+static void last_word(void)
+{
+	static const struct event e = { .kind = EVENT_ENDED };
+	if (write(CHANNEL, &e, sizeof e) < 0) return;
 }
 
 /* Ask and ask, hear no answer, and end.  */
 static void flood(uint32_t kind)
 {
 	enum { TIMES = 5000, PATIENCE = 5 };
-	const uint32_t ask[2] = { kind, 0 };
+	const uint32_t ask = kind;
 	for (int i = 0, full = 0; i < TIMES && full < PATIENCE; i++)
-		if (write(CHANNEL, ask, sizeof ask) < 0) full++;
+		if (write(CHANNEL, &ask, sizeof ask) < 0) full++;
 	syscall(SYS_exit, 0);
 }
 
@@ -59,6 +68,7 @@ void speaker_hook(const char *what)
 	else if (strcmp(what, "clock") == 0) syscall(SYS_clock_gettime, CLOCK_REALTIME, NULL);
 	else if (strcmp(what, "exit_group") == 0) _exit(0);
 	else if (strcmp(what, "nonsense") == 0) nonsense();
+	else if (strcmp(what, "last-word") == 0) last_word();
 	else if (strcmp(what, "flood-time") == 0) flood(ASK_TIME);
 	else if (strcmp(what, "flood-hop") == 0) flood(ASK_HOP);
 	else if (strcmp(what, "spin") == 0) for (;;) continue;

@@ -103,7 +103,7 @@ failures() { entries -o cat --output-fields=UNIT MESSAGE_ID=d9b373ed55a64feb8242
 # --- mail ---
 
 # clients: see client.py.
-clients() { "$PYTHON" "$TESTS/client.py" "$@"; }
+clients() { "$PYTHON" "$TESTS/systemd/client.py" "$@"; }
 
 # deliver_one BOX SUBJECT: a whole session on a connection of its own; the message is there.
 deliver_one() {

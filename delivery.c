@@ -97,7 +97,8 @@ static struct copy *find_copy(const struct delivery *d, const struct maildir *bo
 const struct reply *delivery_add(struct delivery *d, int box, const char *rcpt)
 {
 	struct maildir m;
-	while (d->open > 0) maildir_close(&d->all[--d->open].copy.box);
+	if (d->left_open) maildir_close(&d->all[0].copy.box);
+	d->left_open = false;
 	int e = maildir_open(&m, box);
 	if (e) {
 		char text[4 * PATH_MAX_LEN + 8];
@@ -300,7 +301,8 @@ void delivery_end(struct delivery *d)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		maildir_retract(&d->all[i].copy.box, &d->all[i].copy.file);
+		if (d->count > 1) maildir_close(&d->all[i].copy.box);
 	}
-	if (d->count > 0) d->open = d->count;
+	if (d->count > 0) d->left_open = d->count == 1;
 	d->count = d->named = 0;
 }

@@ -20,7 +20,7 @@ struct delivery {
 	struct recipient *all;
 	/* the transaction */
 	size_t count, named;    /* all[0..count) have a mailbox, each with one copy; all[0..named) have a name */
-	size_t open;            /* mailboxes of the last transaction, still open */
+	bool left_open;         /* all[0]'s mailbox, of the last transaction */
 	char sender[256];
 	bool spilled;           /* the body did not fit into memory: it is in the first copy's file, the end of it still here */
 	bool apart;             /* the mailboxes have several owners: a copy must not come out of another's file */
@@ -49,7 +49,7 @@ void delivery_header(struct delivery *d, const char *line);
 /* Make all copies durable and visible, or none.  The reply is for every recipient.  */
 const struct reply *delivery_commit(struct delivery *d, uint64_t lines);
 
-/* Forget everything; what is not committed is removed.  The mailboxes are closed when the next transaction begins: mostly none does.  */
+/* Forget everything; what is not committed is removed.  A single mailbox is closed when the next transaction begins: mostly none does.  */
 void delivery_end(struct delivery *d);
 
 #endif

@@ -175,11 +175,11 @@ def main():
     seconds, build, seed = float(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None
     seeds = [open(f, "rb").read() for f in sorted(glob.glob(os.path.join(HERE, "../tests/fixtures/*.in")))]
     seeds = [s for s in seeds if s]
-    end, runs = time.monotonic() + seconds, 0
+    end, runs, choose = time.monotonic() + seconds, 0, random.Random(os.environ.get("SEED"))
     with tempfile.TemporaryDirectory() as folder:
         root = folder + "/mail"
         while runs == 0 or (seed is None and time.monotonic() < end):
-            number = seed if seed is not None else random.getrandbits(48)
+            number = seed if seed is not None else choose.getrandbits(48)
             rng = random.Random(number)
             options = ["-C", "/dev/null", "-o", "mail_root=" + root, "-o", "hostname=mx.example.test", "-o", "postmaster=bob@example.test"]
             if rng.random() < 0.3:

@@ -81,7 +81,7 @@ static int hop_answer(int good)
 	case 9: peer.closed = true; return 0;
 	case 10: peer.silent = true; return 0;
 	case 11: memset(longest, 'x', sizeof longest - 1); return hop_line(good, longest);
-	case 12: peer.evil = good == 354; return hop_line(good == 354 ? 250 : 354, "3.0.0 crossed");
+	case 12: peer.evil |= good == 354; return hop_line(good == 354 ? 250 : 354, "3.0.0 crossed");
 	case 13: hop_rave(); return 0;
 	case 14: peer.evil = true; hop_line(good, "twice"); return hop_line(good, "twice");
 	case 15: return hop_line(good, "5.1.1 of another class");

@@ -19,16 +19,20 @@ B ?= build$(if $(SAN),/san)
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 HARD = -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fPIE
 SANFLAGS = $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DSANDBOX='"no"')
-DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
+DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -Idelivery -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
 SYSTEMD = $(shell pkg-config --exists libsystemd 2>/dev/null && echo -DHAVE_SYSTEMD)
 , := ,
-COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -c
+COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
 PROGRAMS = smtp-handler maildir-deliver
-LIB = address clock config data envelope keeper line lmtp log nexthop peer receive reply sandbox session systemd trace
+LIB = address clock config data envelope identity keeper line lmtp log nexthop peer receive reply sandbox session systemd trace
 HANDLER = smtp-handler
-DELIVER = deliver delivery maildir owner resolve
+DELIVER = deliver maildir $(addprefix delivery/,delivery mailbox owner resolve expand verify alias alias-list alias-text alias-compile quota names channel monitor writer program)
+# Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
+# The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
+DELIVER_LIBS ?= -Wl,-Bstatic -lcdb -lidn2 -lunistring -Wl,-Bdynamic
+STATIC_LIBS = $(foreach l,cdb idn2 unistring,$(shell $(CC) -print-file-name=lib$(l).a))
 
 all: $(PROGRAMS:%=$B/%) $(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),static))
 static: $(PROGRAMS:%=$B/static/%)
@@ -36,7 +40,7 @@ static: $(PROGRAMS:%=$B/static/%)
 $B/smtp-handler: $(HANDLER:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -ldl
 $B/maildir-deliver: $(DELIVER:%=$B/obj/%.o) $B/libsmtp.a
-	$(CC) $(LINK) -o $@ $^ -ldl
+	$(CC) $(LINK) -o $@ $^ $(DELIVER_LIBS) -ldl
 $B/libsmtp.a: $(LIB:%=$B/obj/lib/%.o)
 	rm -f $@; $(AR) rcs $@ $^
 # What was built with other settings (another PREFIX, other flags) is built anew.
@@ -54,14 +58,14 @@ $B/obj/%.o: %.c $B/flags
 STATIC_LINK = -static -no-pie -Wl,-z,noexecstack,-z,noseparate-code,-z,norelro $(LDFLAGS)
 $B/static/smtp-handler: $(HANDLER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
-$B/static/maildir-deliver: $(DELIVER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
-	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
+$B/static/maildir-deliver: $(DELIVER:%=$B/static/obj/%.o) $B/static/obj/delivery/shim.o $(LIB:%=$B/static/obj/lib/%.o)
+	$(MUSL_CC) $(STATIC_LINK) -o $@ $^ $(STATIC_LIBS)
 $B/static/obj/%.o: %.c $B/flags
 	@mkdir -p $(@D)
 	$(MUSL_CC) $(COMPILE:-fPIE=-fno-pie) -idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -print-multiarch) -o $@ $<
 
 
--include $(wildcard $B/obj/*.d $B/obj/lib/*.d $B/static/obj/*.d $B/static/obj/lib/*.d)
+-include $(wildcard $B/obj/*.d $B/obj/*/*.d $B/static/obj/*.d $B/static/obj/*/*.d)
 clean:
 	rm -rf build
 .PHONY: all static clean force
@@ -76,14 +80,15 @@ check: all $(UNIT_TESTS) $(if $(SAN),,$B/hook/smtp-handler)
 	$(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),BUILD=$B/static $(BATS) $(TESTS)))
 TESTS = tests
 
-$B/unit/%: tests/unit/%.c tests/unit/check.h $B/flags $B/libsmtp.a
+UNIT_OBJECTS = $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)))
+$B/unit/%: tests/unit/%.c tests/unit/check.h $B/flags $(UNIT_OBJECTS) $B/libsmtp.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $B/libsmtp.a $(LINK) -ldl
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(UNIT_OBJECTS) $B/libsmtp.a $(LINK) $(DELIVER_LIBS) -ldl
 
 # A handler whose speaker can be told to break out: tests/sandbox.bats shows that it cannot.
 $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -DSPEAKER_HOOK -o $@ tests/speaker-hook.c $(HANDLER:%=%.c) $B/libsmtp.a $(LINK) -ldl
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -DSPEAKER_HOOK -o $@ tests/speaker-hook.c $(HANDLER:%=%.c) $B/libsmtp.a $(LINK) -ldl
 
 include tests/proof.mk
 
@@ -92,11 +97,11 @@ SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peer
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork
 skip = command -v $(1) >/dev/null || { echo "lint: no $(1), skipped"; exit 0; };
-lint: $B/faults/names.h
+lint: $B/faults/syscalls.h
 	$(MAKE) B=build/lint-gcc CC=gcc WERROR=1 all
 	$(call skip,clang) $(MAKE) B=build/lint-clang CC=clang WERROR=1 MUSL_CC=none all
 	$(call skip,clang) for f in $(C_FILES); do clang --analyze --analyzer-output text -Xclang -analyzer-werror $(ANALYZE) $(DEFS) -I$B/faults $$f || exit 1; done
-	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -I. $(C_FILES)
+	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -Idelivery -I. $(C_FILES)
 	$(call skip,shellcheck) shellcheck -S warning -x -P tests $(SHELL_FILES)
 	$(call skip,mandoc) mandoc -T lint -W warning $(wildcard man/*.[1-8])
 	$(call skip,systemd-analyze) tests/units-verify

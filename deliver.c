@@ -13,12 +13,15 @@
 #include "clock.h"
 #include "config.h"
 #include "delivery.h"
+#include "expand.h"
 #include "log.h"
+#include "monitor.h"
 #include "owner.h"
 #include "peer.h"
 #include "resolve.h"
 #include "sandbox.h"
 #include "session.h"
+#include "verify.h"
 
 enum { INPUT = 65536, OUTPUT = 16384, PAGE = 4096, TRACE_ROOM = 8192 };
 
@@ -32,16 +35,62 @@ static struct deliver {
 	_Alignas(PAGE) struct config cf;
 	struct delivery delivery;
 	char output[OUTPUT], input[INPUT];
+	char answer[VERIFY_ROOM];
+	struct expander expander;
 } deliver;
 
 /* --- LMTP: the backend of the dialogue --- */
 
+static bool is_external(const struct node *n) { return n->kind == NODE_AGENT || n->kind == NODE_PROGRAM || n->kind == NODE_FILE; }
+
+/* A program's or a file's part.  */
+static const struct reply *place_external(struct deliver *d, struct node *n, const char *rcpt, const char *sender)
+{
+	struct external e = { .owner = n->user ? -1 : n->fd, .agent = n->agent };
+	struct job *j = &e.job;
+	j->kind = n->kind == NODE_AGENT ? JOB_AGENT : n->kind == NODE_PROGRAM ? JOB_PROGRAM : JOB_FILE;
+	snprintf(j->command, sizeof j->command, "%s", n->kind == NODE_AGENT ? "" : n->text);
+	snprintf(j->user, sizeof j->user, "%s", n->user ? n->local : "");
+	snprintf(j->rcpt, sizeof j->rcpt, "%.254s", n->kind == NODE_AGENT && n != d->expander.node ? n->text : rcpt);
+	snprintf(j->sender, sizeof j->sender, "%s", sender);
+	snprintf(j->local, sizeof j->local, "%s", n->local);
+	snprintf(j->domain, sizeof j->domain, "%s", n->domain);
+	snprintf(j->detail, sizeof j->detail, "%s", n->detail);
+	if (n->user) close(n->fd);
+	n->fd = n->agent = -1;
+	return delivery_add_job(&d->delivery, &e);
+}
+
+/* One of the places that an address leads to.  */
+static const struct reply *place(struct deliver *d, struct node *n, const char *rcpt, const char *from, uint64_t size)
+{
+	char sender[PATH_MAX_LEN + 1];
+	int fd = n->fd;
+	struct addressee a = { rcpt, n == d->expander.node ? rcpt : n->text, expand_sender(&d->expander, n, from, sender), n->detail, size };
+	if (is_external(n)) return place_external(d, n, rcpt, a.sender);
+	if (n->kind != NODE_BOX && n->kind != NODE_USER) return NULL;
+	n->fd = -1;
+	return n->kind == NODE_BOX ? delivery_add(&d->delivery, fd, &a) : delivery_add_user(&d->delivery, n->local, fd, &a);
+}
+
+/* A recipient: all that it leads to, or the refusal and nothing.  */
+static const struct reply *add_recipient(struct deliver *d, const struct path *rcpt, const char *from, uint64_t size)
+{
+	struct expander *x = &d->expander;
+	struct delivery_mark mark = delivery_mark(&d->delivery);
+	const struct reply *r = expand(x, rcpt);
+	bool external = mark.jobs > 0;
+	for (size_t i = 0; !r && i < x->count; i++) external |= is_external(&x->node[i]);
+	if (!r && external && mark.named > 0) r = REPLY(ALONE);
+	for (size_t i = 0; !r && i < x->count; i++) r = place(d, &x->node[i], rcpt->text, from, size);
+	if (r) delivery_rollback(&d->delivery, mark);
+	expand_done(x);
+	return r;
+}
+
 static const struct reply *deliver_rcpt(struct session *s, const struct path *rcpt)
 {
-	struct deliver *d = s->ctx;
-	int box;
-	const struct reply *r = resolve(&d->resolver, rcpt, &box);
-	if (!r) r = delivery_add(&d->delivery, box, rcpt->text);
+	const struct reply *r = add_recipient(s->ctx, rcpt, s->tx.from.text, s->tx.declared);
 	return r ? r : REPLY(RCPT_OK);
 }
 
@@ -49,7 +98,7 @@ static const struct reply *deliver_begin(struct session *s)
 {
 	struct deliver *d = s->ctx;
 	d->started = millis();
-	delivery_begin(&d->delivery, s->tx.from.text);
+	delivery_begin(&d->delivery);
 	return NULL;
 }
 
@@ -92,14 +141,10 @@ static const struct reply *deliver_verify(struct session *s, const char *what, b
 {
 	struct deliver *d = s->ctx;
 	struct path p;
-	int box;
 	if (!parse_loosely(&d->cf, what, &p) || !*p.text) return REPLY(BAD_RCPT);
-	const struct reply *r = resolve(&d->resolver, &p, &box);
-	if (r) return r;
-	close(box);
-	if (list) return REPLY(NOT_A_LIST);
-	snprintf(s->text, sizeof s->text, "<%s>", p.text);
-	return made_reply(s, 250, "2.1.5");
+	const struct reply *r = verify(&d->expander, &p, list, d->answer, sizeof d->answer);
+	expand_done(&d->expander);
+	return r;
 }
 
 static void deliver_tell(struct session *s, const struct event *e)
@@ -187,7 +232,7 @@ static enum io_result skip_from_line(struct io *io, uint32_t deadline)
 	return got;
 }
 
-static const struct reply *mda_message(struct deliver *d, const char *sender)
+static const struct reply *mda_message(struct deliver *d)
 {
 	struct io io = input(d);
 	struct mda m = { .d = d, .header = { .line = mda_header, .ctx = &m } };
@@ -196,7 +241,7 @@ static const struct reply *mda_message(struct deliver *d, const char *sender)
 	enum io_result got;
 	bool end;
 	m.data = &data;
-	delivery_begin(&d->delivery, sender);
+	delivery_begin(&d->delivery);
 	got = skip_from_line(&io, deadline);
 	for (;;) {
 		data_feed(&data, io.ibuf + io.head, io.tail - io.head, &end);
@@ -215,12 +260,9 @@ static int mda(struct deliver *d, const char *sender, char **rcpts, size_t n)
 	const struct reply *r = NULL;
 	for (size_t i = 0; i < n && !r; i++) {
 		struct path p;
-		int box;
-		if (!parse_loosely(&d->cf, rcpts[i], &p) || !*p.text) r = REPLY(BAD_RCPT);
-		else r = resolve(&d->resolver, &p, &box);
-		if (!r) r = delivery_add(&d->delivery, box, p.text);
+		r = parse_loosely(&d->cf, rcpts[i], &p) && *p.text ? add_recipient(d, &p, sender, 0) : REPLY(BAD_RCPT);
 	}
-	if (!r) r = mda_message(d, sender);
+	if (!r) r = mda_message(d);
 	delivery_end(&d->delivery);
 	return mda_exit(r);
 }
@@ -229,13 +271,30 @@ static int mda(struct deliver *d, const char *sender, char **rcpts, size_t n)
 static int make(struct deliver *d, const char *address)
 {
 	struct path p;
+	char local[NAME_LOCAL + 1], domain[DOMAIN_MAX + 1];
 	if (!mailbox_parse(&p, address) || !*p.domain) {
 		fprintf(stderr, "maildir-deliver: %s: not a mailbox address\n", address);
 		return EX_USAGE;
 	}
-	int e = d->resolver.root < 0 ? ENOENT : resolver_make(&d->resolver, &p);
+	bool named = names_local(local, p.local) && names_domain(domain, p.domain) && !strpbrk(local, d->cf.detail_separator);
+	int e = d->resolver.root < 0 ? ENOENT : !named ? EINVAL : resolver_make(&d->resolver, domain, local);
 	if (e) fprintf(stderr, "maildir-deliver: cannot make %s: %s\n", address, strerror(e));
 	return e == 0 ? EX_OK : e == EINVAL ? EX_USAGE : EX_TEMPFAIL;
+}
+
+/* --where ADDRESS...: what would become of mail for each.  */
+static int where(struct deliver *d, char **addresses, size_t n)
+{
+	int status = EX_OK;
+	for (size_t i = 0; i < n; i++) {
+		struct path p;
+		bool good = parse_loosely(&d->cf, addresses[i], &p) && *p.text;
+		if (!good) printf("%s: not a mailbox address\n", addresses[i]);
+		else good = where_print(&d->expander, &p);
+		expand_done(&d->expander);
+		if (!good) status = EX_NOUSER;
+	}
+	return fflush(stdout) == 0 ? status : EX_IOERR;
 }
 
 /* --- start --- */
@@ -244,15 +303,17 @@ static const char usage[] =
 	"usage: maildir-deliver [-C file] [-o name=value]... --lmtp\n"
 	"       maildir-deliver [-C file] [-o name=value]... [-f sender] -d recipient [-d recipient]... < message\n"
 	"       maildir-deliver [-C file] [-o name=value]... --make user@domain\n"
+	"       maildir-deliver [-C file] [-o name=value]... --where address...\n"
+	"       maildir-deliver [-C file] [-o name=value]... --rebuild-aliases [file]...\n"
 	"       maildir-deliver [--show-config | --version | --help]\n"
 	"\n"
 	"Delivers to Maildirs beneath mail_root: as an LMTP server on standard input and output, or one message.\n"
 	"See maildir-deliver(8) and smtp-handler.conf(5).\n";
 
 struct options {
-	bool lmtp, show;
+	bool lmtp, show, where, rebuild;
 	const char *make, *sender;
-	char **rcpts;
+	char **rcpts;           /* or addresses, or files */
 	size_t count;
 };
 
@@ -265,9 +326,10 @@ static int wrong_usage(void)
 /* The options.  Returns -1 to go on, else the exit status.  */
 static int options(struct options *o, struct config *cf, int argc, char **argv)
 {
-	enum { OPT_LMTP = OPT_OWN, OPT_MAKE };
+	enum { OPT_LMTP = OPT_OWN, OPT_MAKE, OPT_WHERE, OPT_REBUILD };
 	static const struct option longs[] = {
-		CONFIG_LONG, { "lmtp", no_argument, NULL, OPT_LMTP }, { "make", required_argument, NULL, OPT_MAKE }, { NULL, 0, NULL, 0 },
+		CONFIG_LONG, { "lmtp", no_argument, NULL, OPT_LMTP }, { "make", required_argument, NULL, OPT_MAKE },
+		{ "where", no_argument, NULL, OPT_WHERE }, { "rebuild-aliases", no_argument, NULL, OPT_REBUILD }, { NULL, 0, NULL, 0 },
 	};
 	int opt;
 	opterr = 0;
@@ -279,11 +341,18 @@ static int options(struct options *o, struct config *cf, int argc, char **argv)
 		if (opt == OPT_SHOW_CONFIG) o->show = true;
 		else if (opt == OPT_LMTP) o->lmtp = true;
 		else if (opt == OPT_MAKE) o->make = optarg;
+		else if (opt == OPT_WHERE) o->where = true;
+		else if (opt == OPT_REBUILD) o->rebuild = true;
 		else if (opt == 'f') o->sender = optarg;
 		else if (opt == 'd') o->rcpts[o->count++] = optarg;
 		else if (opt == '?' || !config_option(cf, opt, optarg)) return wrong_usage();
 	}
-	if (optind < argc || o->lmtp + (o->make != NULL) + (o->count > 0) + o->show != 1) return wrong_usage();
+	if (o->lmtp + (o->make != NULL) + (o->count > 0) + o->show + o->where + o->rebuild != 1) return wrong_usage();
+	if ((o->where && optind == argc) || (!o->where && !o->rebuild && optind < argc)) return wrong_usage();
+	if (o->where || o->rebuild) {
+		o->rcpts = argv + optind;
+		o->count = (size_t)(argc - optind);
+	}
 	return -1;
 }
 
@@ -336,6 +405,40 @@ static void settle_in(struct deliver *d)
 	owner_only();
 }
 
+/* --rebuild-aliases, and what newaliases(1) is for: compile the files, or that of the setting.  */
+static int rebuild(const struct config *cf, char **files, size_t n)
+{
+	int status = EX_OK;
+	if (n == 0) return alias_compile(*cf->aliases ? cf->aliases : "/etc/aliases");
+	for (size_t i = 0; i < n; i++) {
+		int one = alias_compile(files[i]);
+		if (one != EX_OK) status = one;
+	}
+	return status;
+}
+
+static int bad_config(const struct deliver *d, const struct options *o)
+{
+	if (o->show || o->make || o->where || o->rebuild) return fprintf(stderr, "maildir-deliver: %s\n", d->cf.error), EX_CONFIG;
+	log_line(LEVEL_ERROR, "%s", d->cf.error);
+	if (o->lmtp) reply_write(1, REPLY(BAD_CONFIG));
+	else fputs("4.3.5 bad configuration\n", stderr);
+	return EX_TEMPFAIL;
+}
+
+/* The work, with what it needs around it: the monitor before the sandbox, the tables before the sandbox.  */
+static int run(struct deliver *d, const struct options *o, const char *from)
+{
+	bool opened = resolver_open(&d->resolver, &d->cf, !o->make);
+	if (o->make) return make(d, o->make);
+	int monitor = monitor_wanted(&d->cf, !o->lmtp) ? monitor_start(&d->cf) : -1;
+	expander_init(&d->expander, &d->cf, &d->resolver, monitor);
+	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root);
+	if (o->where) return where(d, o->rcpts, o->count);
+	if (!delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + EXPAND_NODES)) return mda_exit(REPLY(LOCAL_ERROR));
+	return o->lmtp ? lmtp(d) : mda(d, from, o->rcpts, o->count);
+}
+
 int main(int argc, char **argv)
 {
 	struct deliver *d = &deliver;
@@ -345,21 +448,12 @@ int main(int argc, char **argv)
 	if (status >= 0) return status;
 	bool configured = config_load(&d->cf);
 	if (o.show && configured) return config_show(&d->cf), EX_OK;
+	if (o.rebuild && configured) return rebuild(&d->cf, o.rcpts, o.count);
 	settle_in(d);
 	log_open("maildir-deliver", d->id, d->peer, o.lmtp ? LOG_LINES : LOG_STATUS);
 	log_level((enum log_level)d->cf.log_level);
-	if (!configured) {
-		if (o.show || o.make) return fprintf(stderr, "maildir-deliver: %s\n", d->cf.error), EX_CONFIG;
-		log_line(LEVEL_ERROR, "%s", d->cf.error);
-		if (o.lmtp) reply_write(1, REPLY(BAD_CONFIG));
-		else fputs("4.3.5 bad configuration\n", stderr);
-		return EX_TEMPFAIL;
-	}
+	if (!configured) return bad_config(d, &o);
 	const char *from = clean_sender(sender, sizeof sender, o.sender);
 	if (!from) return mda_exit(REPLY(BAD_SENDER_ARGUMENT));
-	bool opened = resolver_open(&d->resolver, &d->cf, !o.make);
-	if (o.make) return make(d, o.make);
-	if (opened && d->cf.sandbox) sandbox_beneath(d->resolver.root);
-	if (!delivery_init(&d->delivery, d->cf.hostname, d->cf.max_recipients)) return mda_exit(REPLY(LOCAL_ERROR));
-	_exit(o.lmtp ? lmtp(d) : mda(d, from, o.rcpts, o.count));       /* exit(3) would have nothing to do */
+	_exit(run(d, &o, from));        /* exit(3) would have nothing to do */
 }

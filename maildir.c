@@ -56,6 +56,7 @@ int maildir_open(struct maildir *m, int box)
 		m->ino = st.st_ino;
 		m->uid = st.st_uid;
 		m->gid = st.st_gid;
+		m->mode = st.st_mode;
 		e = open_subdirectories(m, box);
 	}
 	if (e) maildir_close(m);

@@ -15,6 +15,7 @@ struct maildir {
 	ino_t ino;
 	uid_t uid;              /* whose it is: as root we write as he (owner.h) */
 	gid_t gid;
+	mode_t mode;
 };
 
 enum { MAILDIR_NAME = 200 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -254,6 +255,19 @@ static void prepare(struct handler *h, bool is_socket)
 		.strict = h->cf.strict || network };
 }
 
+/* Whom the speaker becomes, when we are root; nobody stands in for the default user on a host that was never set up.  */
+static bool find_speaker(const struct config *cf, uid_t *uid, gid_t *gid)
+{
+	enum { NOBODY = 65534 };
+	if (geteuid() != 0) return true;
+	const struct passwd *pw = getpwnam(cf->run_as);
+	if (!pw && strcmp(cf->run_as, "smtp-handler") != 0) log_line(LEVEL_ERROR, "run_as: there is no user %.100s", cf->run_as);
+	if (pw && pw->pw_uid == 0) log_line(LEVEL_ERROR, "run_as: root is what it is there to avoid");
+	*uid = pw ? pw->pw_uid : NOBODY;
+	*gid = pw ? pw->pw_gid : NOBODY;
+	return pw ? pw->pw_uid != 0 : strcmp(cf->run_as, "smtp-handler") == 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct handler *h = &handler;
@@ -275,6 +289,8 @@ int main(int argc, char **argv)
 		log_line(LEVEL_ERROR, "no connection to serve: descriptors 0 and 1, or one passed by systemd (Accept=yes)");
 		return EX_TEMPFAIL;
 	}
+	struct keeper keeper = { .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h };
+	if (!find_speaker(&h->cf, &keeper.uid, &keeper.gid)) return reply_write(1, REPLY(BAD_CONFIG)), EX_CONFIG;
 	prepare(h, is_socket);
-	_exit(keeper_run(&(struct keeper){ .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h }));     /* nothing was left to do for exit(3) */
+	_exit(keeper_run(&keeper));     /* nothing was left to do for exit(3) */
 }

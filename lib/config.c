@@ -22,7 +22,7 @@
 
 #define FROM_OVERRIDE (~0U)
 
-enum type { TEXT, NAME, ADDRESS, HOP, NUMBER, SIZE, TIME, BOOL, NEWLINE, LEVEL };
+enum type { TEXT, NAME, ADDRESS, HOP, FOLDER, NUMBER, SIZE, TIME, BOOL, NEWLINE, LEVEL };
 
 static const struct setting {
 	const char *name, *value;       /* its default */
@@ -47,6 +47,19 @@ static const struct setting {
 	ROW(vrfy, "no", BOOL, 0, 0),
 	ROW(postmaster, "", ADDRESS, 0, 0),
 	ROW(greeting, "ESMTP", TEXT, 0, 0),
+	ROW(local_domains, "", TEXT, 0, 0),
+	ROW(user_maildir, "Maildir", FOLDER, 0, 0),
+	ROW(min_uid, "1000", NUMBER, 1, 4294967294),
+	ROW(aliases, "", TEXT, 0, 0),
+	ROW(alias_programs, "no", BOOL, 0, 0),
+	ROW(alias_user, "nobody", TEXT, 0, 0),
+	ROW(agent, "", TEXT, 0, 0),
+	ROW(domain_agents, "no", BOOL, 0, 0),
+	ROW(quota, "0", SIZE, 0, 1ULL << 62),
+	ROW(quota_hard, "no", BOOL, 0, 0),
+	ROW(detail_folders, "yes", BOOL, 0, 0),
+	ROW(detail_separator, "+", TEXT, 0, 0),
+	ROW(run_as, "smtp-handler", TEXT, 0, 0),
 	ROW(log_level, "info", LEVEL, 0, 0),
 	ROW(sandbox, SANDBOX, BOOL, 0, 0),
 #undef ROW
@@ -117,6 +130,9 @@ static const char *set(struct config *cf, const struct setting *row, const char 
 	case HOP:
 		if (strcmp(value, "unix:") == 0) return "expected a path behind unix:";
 		if (strncmp(value, "tcp:", 4) == 0 && !host_and_port(value + 4)) return "expected tcp:HOST:PORT";
+		/* fall through */
+	case FOLDER:
+		if (row->type == FOLDER && (!*value || *value == '/')) return "expected a path without a slash in front";
 		/* fall through */
 	case TEXT:
 		for (const char *c = value; *c; c++)
@@ -270,6 +286,7 @@ static void print_value(const struct config *cf, const struct setting *row)
 	case TEXT:
 	case NAME:
 	case HOP:
+	case FOLDER:
 	case ADDRESS: printf("%s", *(const char *const *)field); return;
 	case NUMBER:
 	case SIZE: printf("%llu", *(const unsigned long long *)field); return;

@@ -14,18 +14,21 @@
 #define VERSION "0"
 #endif
 
-enum { CONFIG_OVERRIDES = 64, CONFIG_SETTINGS = 32, CONFIG_SIZE = 65536 };
+enum { CONFIG_OVERRIDES = 64, CONFIG_SETTINGS = 48, CONFIG_SIZE = 65536 };
 
 enum log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
 
 struct config {
 	/* strings are never NULL; "" is not set */
-	const char *hostname, *mail_root, *catch_all, *deliver, *postmaster, *greeting;
+	const char *hostname, *mail_root, *catch_all, *deliver, *postmaster, *greeting, *run_as;
+	const char *local_domains, *user_maildir, *aliases, *alias_user, *agent, *detail_separator;
+	unsigned long long min_uid, quota;
 	unsigned long long max_size;
 	unsigned long long max_recipients, max_errors;
 	unsigned long long command_timeout, data_timeout, session_timeout, deliver_timeout;    /* milliseconds */
 	int bare_newline, log_level;            /* enum newline, enum log_level */
 	bool strict, vrfy, sandbox;
+	bool alias_programs, domain_agents, quota_hard, detail_folders;
 
 	const char *file;                       /* -C, or NULL for the default, which need not exist */
 	const char *override[CONFIG_OVERRIDES]; /* -o */

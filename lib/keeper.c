@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "identity.h"
 #include "nexthop.h"
 #include "reply.h"
 #include "sandbox.h"
@@ -99,7 +101,8 @@ static unsigned shortest(const struct config *cf)
 _Noreturn static void speaker(const struct keeper *k, pid_t keeper)
 {
 	int status = 2;
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == keeper) {
+	bool less = !k->uid || identity_become(k->uid, k->gid, NULL) == 0;      /* first: it would undo the next line */
+	if (less && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == keeper) {
 		clock_start(shortest(k->cf));
 		if (!k->cf->sandbox || sandbox_speaker()) status = k->speak(k->ctx) ? 0 : 1;
 	}
@@ -215,6 +218,8 @@ int keeper_run(const struct keeper *k)
 	}
 	enum { PATIENCE = 50000 };
 	clock_start(PATIENCE);  /* a log that does not take our line, or a program that does not end, is waited for no longer than a tick */
+	/* what is needed to start the helper and to signal the speaker */
+	if (k->uid) identity_keep(1U << CAP_DAC_READ_SEARCH | 1U << CAP_KILL | 1U << CAP_SETUID | 1U << CAP_SETGID);
 	g.channel = pair[0];
 	speaker_channel = pair[1];
 	g.speaker = fork_sharing(&g.pidfd);

@@ -4,6 +4,7 @@
 #define KEEPER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "config.h"
@@ -12,6 +13,8 @@
 struct keeper {
 	const struct config *cf;
 	const char *id;
+	uid_t uid;                      /* as root: who the speaker becomes */
+	gid_t gid;
 	bool (*speak)(void *ctx);       /* the speaker's work; true if the dialogue ended well for the client, false if we hung up */
 	void *ctx;
 };

@@ -20,6 +20,8 @@ struct reply {
 	X(CHUNK_OK, 250, "2.0.0", "Chunk ok") \
 	X(BYE, 221, "2.0.0", "Bye") \
 	X(GO_AHEAD, 354, "", "End data with <CRLF>.<CRLF>") \
+	X(IS_A_LIST, 252, "2.1.5", "This is a list, EXPN tells its members") \
+	X(LONG_LIST, 252, "2.1.5", "This list is too long to be told") \
 	X(CANNOT_VRFY, 252, "2.0.0", "Send some mail and see") \
 	X(TIMEOUT, 421, "4.4.2", "Timeout") \
 	X(STOPPING, 421, "4.3.2", "Shutting down, try again soon") \
@@ -31,6 +33,11 @@ struct reply {
 	X(LOCAL_ERROR, 451, "4.3.0", "Local trouble, try again later") \
 	X(MISCONFIGURED, 451, "4.3.5", "Mail system is not configured properly, try again later") \
 	X(MAILBOX_TROUBLE, 451, "4.2.0", "Trouble with the mailbox, try again later") \
+	X(ON_HOLD, 450, "4.2.1", "Mailbox is being worked on, try again later") \
+	X(BAD_ALIAS, 451, "4.2.4", "Trouble with an alias or forwarding, try again later") \
+	X(HOME_TROUBLE, 451, "4.2.0", "Trouble with the home directory, try again later") \
+	X(AGENT_TROUBLE, 451, "4.3.0", "Trouble with the delivery program, try again later") \
+	X(ALONE, 452, "4.5.3", "Send this recipient in another transaction") \
 	X(DISK_FULL, 452, "4.3.1", "No space left, try again later") \
 	X(QUOTA, 452, "4.2.2", "Mailbox is full") \
 	X(TOO_MANY_RCPT, 452, "4.5.3", "Too many recipients, send the rest in another transaction") \
@@ -54,10 +61,17 @@ struct reply {
 	X(SECOND_MAIL, 503, "5.5.1", "Sender already given") \
 	X(IN_CHUNKS, 503, "5.5.1", "Message has begun with BDAT, go on with BDAT or RSET") \
 	X(NO_MAILBOX, 550, "5.1.1", "No such mailbox here") \
+	X(NO_QUEUE, 550, "5.1.2", "Leads to another host, and no mail is sent from here") \
+	X(NO_PROGRAMS, 550, "5.7.1", "Leads to a program or file, which is not allowed here") \
+	X(AGENT_NO_USER, 550, "5.1.1", "The delivery program knows no such mailbox") \
+	X(AGENT_DENIED, 550, "5.7.1", "Refused by the mailbox") \
+	X(AGENT_DATA, 554, "5.6.0", "The delivery program cannot store this message") \
+	X(ALIAS_LOOP, 554, "5.4.6", "Alias or forwarding loop") \
 	X(NOT_A_LIST, 550, "5.1.1", "This is a mailbox, not a list") \
 	X(RELAY_DENIED, 550, "5.7.1", "Mail for that domain is not taken here") \
 	X(NO_SMTPUTF8, 550, "5.6.7", "The next hop does not take internationalized mail") \
 	X(NOT_LOCAL, 551, "5.7.1", "That domain is not local here") \
+	X(QUOTA_HARD, 552, "5.2.2", "Mailbox is full") \
 	X(TOO_BIG, 552, "5.3.4", "Message is larger than the limit") \
 	X(UTF8_ADDRESS, 553, "5.6.7", "An address like this needs SMTPUTF8") \
 	X(BAD_NEWLINE, 554, "5.6.0", "Message holds a bare CR, a bare LF or a NUL") \

@@ -117,7 +117,7 @@ holding() {
 	lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA "Subject: x" "" >&9
 	yes "$(printf '%070d\r' 0)" | head -n 5000 >&9
 	until_true refute tmp_empty
-	HELPER=$(pgrep -f "^$DELIVER .*mail_root=$ROOT ")
+	HELPER=$(pgrep -of "^$DELIVER .*mail_root=$ROOT ")
 	KEEPER=$(pgrep -of "^$HANDLER .*mail_root=$ROOT ")
 	SPEAKER=$(pgrep -P "$KEEPER" -f "^$HANDLER")
 }

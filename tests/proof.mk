@@ -9,9 +9,9 @@ check-faults: all $B/faults/inject
 	BUILD=$B tests/faults/run $(if $(FULL),--full) || [ $$? = 77 ]
 faults-table: all $B/faults/inject
 	BUILD=$B tests/faults/run --full --table tests/faults/README.md
-$B/faults/inject: tests/faults/inject.c $B/faults/names.h
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -I$(@D) -o $@ $< $(LINK)
-$B/faults/names.h: $B/flags
+$B/faults/inject: tests/faults/inject.c $B/faults/syscalls.h
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -I$(@D) -o $@ $< $(LINK)
+$B/faults/syscalls.h: $B/flags
 	@mkdir -p $(@D)
 	echo '#include <sys/syscall.h>' | $(CC) -E -dM - | sed -n 's/^#define __NR_\([a-z0-9_]*\) [0-9]*$$/[__NR_\1] = "\1",/p' >$@
 
@@ -28,9 +28,9 @@ coverage:
 check-power: all $B/power-disk $B/power-lie.so
 	tests/faults/power --build $B $(if $(CUTS),--cuts $(CUTS)) || [ $$? = 77 ]
 $B/power-disk: tests/faults/power-disk.c $B/flags
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(LINK)
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(LINK)
 $B/power-lie.so: tests/faults/power-lie.c $B/flags
-	$(CC) $(filter-out -MMD -c -fPIE,$(COMPILE)) -fPIC -shared -o $@ $<
+	$(CC) $(filter-out -MMD -MP -c -fPIE,$(COMPILE)) -fPIC -shared -o $@ $<
 
 # fuzz/README.md: make fuzz SECONDS=60 [FUZZ="data line"].
 FUZZERS = $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
@@ -39,7 +39,7 @@ SECONDS ?= 10
 FUZZ_BUILD = $(MAKE) --no-print-directory SAN=1 B=build/fuzz CC=clang SYSTEMD= CFLAGS='-O1 -g -fsanitize=fuzzer-no-link'
 # The client, the log and the next hop are the harness's; its clock too, so lib/clock.c and lib/keeper.c are not linked.
 $B/fuzz-%: fuzz/%.c $(wildcard fuzz/*.h) $(HANDLER:%=%.c) deliver.c $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER))) $B/libsmtp.a
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(if $(filter deliver,$*),$(filter %.o,$^)) $B/libsmtp.a $(LINK) -fsanitize=fuzzer -Wl,--wrap=read,--wrap=write -ldl
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(if $(filter deliver alias,$*),$(filter %.o,$^)) $B/libsmtp.a $(LINK) -fsanitize=fuzzer -Wl,--wrap=read,--wrap=write $(DELIVER_LIBS) -ldl
 fuzzers: $(FUZZERS:%=$B/fuzz-%) $(PROGRAMS:%=$B/%)
 fuzz:
 	$(FUZZ_BUILD) fuzzers
@@ -55,6 +55,6 @@ $B/bench/true: bench/true.c $B/flags
 	$(MUSL_CC) -static -O2 -o $@ $<
 $B/bench/%: bench/%.c $B/flags
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -c,$(COMPILE)) -o $@ $< $(LINK)
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(LINK)
 
 .PHONY: check-hostile coverage check-systemd check-faults faults-table check-power fuzz fuzzers bench

@@ -30,8 +30,8 @@ enum { FAULTS = 4, PROCESSES = 16, CALLS = 1024, SHORT = -1, KILL = -2, SKIP = 7
 
 static const char *const names[CALLS] = {
 	[CALLS - 1] = NULL,
-#if __has_include("names.h")    /* the makefile writes it; lint does without */
-#include "names.h"
+#if __has_include("syscalls.h")    /* the makefile writes it; lint does without */
+#include "syscalls.h"
 #endif
 };
 

@@ -7,8 +7,9 @@
 #include <stdbool.h>
 #include <sys/auxv.h>
 #include <sys/fsuid.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "identity.h"
 
 /* Who we are for files.  The identity is kept from one call to the next: most messages have one owner.  */
 static uid_t fsuid;
@@ -40,16 +41,5 @@ int owner_enter(uid_t uid, gid_t gid)
 
 void owner_only(void)
 {
-	const __u32 keep = 1U << CAP_DAC_READ_SEARCH | 1U << CAP_SETUID | 1U << CAP_SETGID;
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
-	if (!root()) return;
-	syscall(SYS_setgroups, 0, NULL);        /* musl's own tells threads, which we have none of, in six calls */
-	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) caps[i] = (struct __user_cap_data_struct){ .effective = i == 0 ? keep : 0, .permitted = i == 0 ? keep : 0 };
-	if (syscall(SYS_capset, &head, caps) == 0 || syscall(SYS_capget, &head, caps) != 0) return;
-	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {    /* we do not have them all */
-		__u32 kept = i == 0 ? keep & caps[i].permitted : 0;
-		caps[i] = (struct __user_cap_data_struct){ .effective = kept, .permitted = kept };
-	}
-	syscall(SYS_capset, &head, caps);
+	if (root()) identity_keep(1U << CAP_DAC_READ_SEARCH | 1U << CAP_SETUID | 1U << CAP_SETGID);
 }

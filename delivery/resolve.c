@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "maildir.h"
+#include "names.h"
 #include "owner.h"
 
 bool resolver_open(struct resolver *r, const struct config *cf, bool catch_all)
@@ -63,10 +63,11 @@ static int open_absolute_link(const struct resolver *r, const char *path)
 	return open_beneath(r->root, real + n + 1, O_RDONLY);
 }
 
-/* Open DOMAIN/LOCAL.  -1 with errno; ENOENT for names that cannot be.  */
-static int open_mailbox(const struct resolver *r, const char *domain, const char *local)
+bool resolver_absent(int e) { return e == ENOENT || e == ENOTDIR || e == ELOOP || e == EXDEV || e == ENAMETOOLONG; }
+
+static int open_by_name(const struct resolver *r, const char *domain, const char *local)
 {
-	char path[DOMAIN_MAX + LOCAL_MAX + 2];
+	char path[DOMAIN_MAX + NAME_LOCAL + 2];
 	if (!name_valid(domain) || !name_valid(local)) {
 		errno = ENOENT;
 		return -1;
@@ -76,84 +77,59 @@ static int open_mailbox(const struct resolver *r, const char *domain, const char
 	return fd < 0 && errno == EXDEV ? open_absolute_link(r, path) : fd;
 }
 
-static bool is_absent(int e) { return e == ENOENT || e == ENOTDIR || e == ELOOP || e == EXDEV || e == ENAMETOOLONG; }
+int resolver_mailbox(const struct resolver *r, const char *domain, const char *local)
+{
+	char unicode[DOMAIN_MAX + 1];
+	owner_leave();  /* a mailbox is looked up by ourselves */
+	int fd = open_by_name(r, domain, local);
+	return fd < 0 && errno == ENOENT && names_unicode(unicode, domain) ? open_by_name(r, unicode, local) : fd;
+}
 
-/* DOMAIN exists.  -1 if that cannot be told.  */
+int resolver_catch_all(const struct resolver *r)
+{
+	owner_leave();
+	return openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 static int domain_exists(const struct resolver *r, const char *domain)
 {
 	if (!name_valid(domain)) return 0;
 	int fd = open_beneath(r->root, domain, O_PATH);
-	if (fd < 0) return is_absent(errno) ? 0 : -1;
+	if (fd < 0) return resolver_absent(errno) ? 0 : -1;
 	close(fd);
 	return 1;
 }
 
-/* The names under which a mailbox is looked up.  */
-static void fold_mailbox(const struct path *p, char local[LOCAL_MAX + 1], char domain[DOMAIN_MAX + 1])
+int resolver_domain(const struct resolver *r, const char *domain)
 {
-	strcpy(local, p->local);
-	strcpy(domain, p->domain);
-	fold(local);
-	fold(domain);
-	char *plus = strchr(local + (*local ? 1 : 0), '+');
-	if (plus) *plus = '\0';
+	char unicode[DOMAIN_MAX + 1];
+	owner_leave();
+	int known = domain_exists(r, domain);
+	return known == 0 && names_unicode(unicode, domain) ? domain_exists(r, unicode) : known;
 }
 
-/* An empty mail_root is more likely a disk that is not mounted than a host without mail.  */
-static bool no_domain_at_all(const struct resolver *r)
+bool resolver_domain_path(const struct resolver *r, const char *domain, char path[DOMAIN_MAX + 1])
+{
+	owner_leave();
+	snprintf(path, DOMAIN_MAX + 1, "%s", domain);
+	if (!names_unicode(path, domain)) snprintf(path, DOMAIN_MAX + 1, "%s", domain);
+	else if (domain_exists(r, path) != 1) snprintf(path, DOMAIN_MAX + 1, "%s", domain);
+	return name_valid(path);
+}
+
+int resolver_file(int root, const char *path)
+{
+	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+bool resolver_empty(const struct resolver *r)
 {
 	int fd = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_Alignas(8) char buf[512];
 	long n = fd >= 0 ? syscall(SYS_getdents64, fd, buf, sizeof buf) : 0;
 	if (fd >= 0) close(fd);
 	return n <= 48;         /* "." and ".." */
-}
-
-/* RFC 5321 4.5.1: mail for the postmaster of the domain, else of this host, else for who the setting names.  */
-static int open_postmaster(const struct resolver *r)
-{
-	struct path p;
-	char host[DOMAIN_MAX + 1], local[LOCAL_MAX + 1], domain[DOMAIN_MAX + 1];
-	snprintf(host, sizeof host, "%s", r->cf->hostname);
-	fold(host);
-	int fd = open_mailbox(r, host, "postmaster");
-	if (fd >= 0 || !is_absent(errno) || !mailbox_parse(&p, r->cf->postmaster)) return fd;
-	fold_mailbox(&p, local, domain);
-	return open_mailbox(r, domain, local);
-}
-
-static const struct reply *trouble(const char *what, int e)
-{
-	char text[600];
-	log_line(LEVEL_ERROR, "%s: cannot open mailbox: %s", log_escape(text, sizeof text, what), strerror(e));
-	return REPLY(MAILBOX_TROUBLE);
-}
-
-const struct reply *resolve(const struct resolver *r, const struct path *rcpt, int *box)
-{
-	char local[LOCAL_MAX + 1], domain[DOMAIN_MAX + 1];
-	owner_leave();  /* a mailbox is looked up by ourselves */
-	if (r->root < 0) return REPLY(MISCONFIGURED);
-	if (r->catch_all) {
-		*box = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		return *box < 0 ? trouble(rcpt->text, errno) : NULL;
-	}
-	fold_mailbox(rcpt, local, domain);
-	bool postmaster = strcmp(local, "postmaster") == 0;
-	*box = open_mailbox(r, domain, local);
-	if (*box >= 0) return NULL;
-	if (!is_absent(errno)) return trouble(rcpt->text, errno);
-	int known = *domain && !(postmaster && strcasecmp(domain, r->cf->hostname) == 0) ? domain_exists(r, domain) : 1;
-	if (known < 0) return trouble(rcpt->text, errno);
-	if (!known && no_domain_at_all(r)) {
-		log_line(LEVEL_ERROR, "%s holds no domain: is it mounted?", r->cf->mail_root);
-		return REPLY(MISCONFIGURED);
-	}
-	if (!known) return REPLY(NOT_LOCAL);
-	if (!postmaster) return REPLY(NO_MAILBOX);
-	*box = open_postmaster(r);
-	if (*box >= 0) return NULL;
-	return is_absent(errno) ? REPLY(NO_MAILBOX) : trouble(rcpt->text, errno);
 }
 
 /* Make the directory `name` in `parent` if it is missing, as the owner of the parent and so owned like it, and open it.  */
@@ -170,13 +146,11 @@ static int make_directory(int parent, const char *name)
 	return fd;
 }
 
-int resolver_make(const struct resolver *r, const struct path *mailbox)
+int resolver_make(const struct resolver *r, const char *domain, const char *local)
 {
-	char local[LOCAL_MAX + 1], domain[DOMAIN_MAX + 1];
 	struct maildir m;
-	fold_mailbox(mailbox, local, domain);
-	if (!name_valid(local) || !name_valid(domain) || strchr(mailbox->local, '+')) return EINVAL;
-	int box = open_mailbox(r, domain, local);
+	if (!name_valid(local) || !name_valid(domain)) return EINVAL;
+	int box = resolver_mailbox(r, domain, local);
 	if (box < 0) {
 		int root = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		int in_domain = root >= 0 ? make_directory(root, domain) : -1;
@@ -187,6 +161,6 @@ int resolver_make(const struct resolver *r, const struct path *mailbox)
 		if (e) return e;
 	}
 	int e = maildir_open(&m, box);  /* makes tmp, new and cur */
-	maildir_close(&m);
+	if (!e) maildir_close(&m);
 	return e;
 }

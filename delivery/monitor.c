@@ -1,0 +1,319 @@
+/* Each request is answered by a process of its own that has become somebody before it touches what is his.  What the asker says is not believed: a user is looked
+ * up here, an agent's command is the configuration's, and the owner of a table or a mailbox is that of the descriptor.
+ * SPDX-License-Identifier: MIT */
+#include "monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sysexits.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "alias.h"
+#include "channel.h"
+#include "identity.h"
+#include "log.h"
+#include "program.h"
+#include "writer.h"
+
+enum request_kind { ASK_USER = 1, ASK_INCLUDE, ASK_SPOOL, ASK_RUN };
+
+struct request {
+	uint32_t kind;
+	char name[1024];        /* a user, a path */
+	struct job job;
+};
+struct found {
+	int32_t error;
+	char full_name[MONITOR_FULL_NAME];
+};
+
+enum { FD_MESSAGE, FD_OWNER, FD_AGENT, NOBODY = 65534 };
+
+bool monitor_wanted(const struct config *cf, bool one_message) { return one_message || geteuid() == 0 || *cf->agent || cf->domain_agents || cf->alias_programs; }
+
+/* --- the other side --- */
+
+/* The entry of a user who may have mail.  NULL with errno: ENOENT, EPERM, or what the name service said.  */
+static const struct passwd *find_user(const struct config *cf, const char *name)
+{
+	errno = 0;
+	const struct passwd *pw = getpwnam(name);
+	if (!pw) {
+		/* what the manual lists for "not found", and what services that are not there say */
+		if (errno == 0 || errno == ENOENT || errno == ESRCH || errno == EBADF || errno == EPERM || errno == ENOTDIR) errno = ENOENT;
+		return NULL;
+	}
+	if (pw->pw_uid != 0 && pw->pw_uid != NOBODY && pw->pw_uid >= cf->min_uid) return pw;
+	errno = EPERM;
+	return NULL;
+}
+
+/* In a child: all descriptors but `keep` (which gets the number 3), `more` (4) and those of the log are closed.  */
+static void keep_only(int keep[2])
+{
+	closelog();
+	int first = fcntl(keep[0], F_DUPFD, 10), second = keep[1] >= 0 ? fcntl(keep[1], F_DUPFD, 10) : -1;
+	dup2(first, 3);
+	if (second >= 0) dup2(second, 4);
+	syscall(SYS_close_range, second >= 0 ? 5 : 4, ~0U, 0);
+	keep[0] = 3;
+	keep[1] = second >= 0 ? 4 : -1;
+}
+
+/* A child with a channel; the parent gets the other end, -1 with errno if there can be none.  */
+static pid_t fork_with(const struct config *cf, int *ours, int *its)
+{
+	int pair[2];
+	if (!channel_pair(pair, (unsigned)(cf->deliver_timeout - cf->deliver_timeout / 8))) return -1;
+	pid_t pid = fork();
+	int e = errno;
+	*ours = pair[0];
+	*its = pair[1];
+	if (pid == 0) {
+		signal(SIGCHLD, SIG_DFL);
+		return 0;
+	}
+	close(pair[1]);
+	if (pid < 0) close(pair[0]);
+	errno = e;
+	return pid;
+}
+
+static void serve_user(const struct config *cf, int channel, struct request *q)
+{
+	struct found f = { 0 };
+	int ours = -1, its;
+	const struct passwd *pw = find_user(cf, q->name);
+	if (!pw) f.error = errno;
+	else if (fork_with(cf, &ours, &its) == 0) {
+		keep_only((int[]){ its, -1 });
+		writer_run(cf, pw, 3);
+	} else if (ours < 0) f.error = errno;
+	else snprintf(f.full_name, sizeof f.full_name, "%.*s", (int)strcspn(pw->pw_gecos ? pw->pw_gecos : "", ","), pw->pw_gecos ? pw->pw_gecos : "");
+	channel_send(channel, &f, sizeof f, (int[]){ ours, -1, -1 });
+	if (ours >= 0) close(ours);
+}
+
+/* Become the owner of the alias table, for root's the one of the setting.  0 or errno.  */
+static int become_owner(const struct config *cf, int table)
+{
+	struct stat st;
+	const struct passwd *pw;
+	if (table < 0 || fstat(table, &st) != 0) return EBADF;
+	errno = 0;
+	if (st.st_uid == 0) pw = getpwnam(cf->alias_user);
+	else pw = getpwuid(st.st_uid);
+	if (pw) return identity_become(pw->pw_uid, pw->pw_gid, pw->pw_name);
+	return st.st_uid == 0 ? EPERM : identity_become(st.st_uid, st.st_gid, NULL);
+}
+
+_Noreturn static void send_include(const struct config *cf, const char *path, int table, int channel)
+{
+	struct stat st;
+	int e = become_owner(cf, table), fd = e ? -1 : open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (!e && (fd < 0 || fstat(fd, &st) != 0)) e = errno;
+	if (!e) e = !S_ISREG(st.st_mode) ? EINVAL : st.st_size > ALIAS_LIST_MAX ? EFBIG : 0;
+	channel_send_file(channel, fd, e);
+	_exit(EX_OK);
+}
+
+/* A child does the rest; its end of the channel goes to who asks.  */
+static void serve_include(const struct config *cf, int channel, struct request *q, int table)
+{
+	struct found f = { 0 };
+	int ours = -1, its;
+	if (fork_with(cf, &ours, &its) == 0) {
+		int keep[] = { its, table };
+		keep_only(keep);
+		send_include(cf, q->name, keep[1], keep[0]);
+	}
+	if (ours < 0) f.error = errno ? errno : EIO;
+	channel_send(channel, &f, sizeof f, (int[]){ ours, -1, -1 });
+	if (ours >= 0) close(ours);
+}
+
+static void serve_spool(int channel)
+{
+	struct found f = { 0 };
+	char path[] = "/var/tmp/maildir-deliver.XXXXXX";
+	int fd = open("/var/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (fd < 0 && (fd = mkostemp(path, O_CLOEXEC)) >= 0) unlink(path);
+	if (fd < 0) f.error = errno;
+	channel_send(channel, &f, sizeof f, (int[]){ fd, -1, -1 });
+	if (fd >= 0) close(fd);
+}
+
+/* The command of a domain, or of the setting.  */
+static const char *agent_command(const struct config *cf, int agent, char *room, size_t size)
+{
+	struct stat st;
+	if (agent < 0 || !cf->domain_agents) return cf->agent;
+	ssize_t n = fstat(agent, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & (S_IWGRP | S_IWOTH)) ? pread(agent, room, size - 1, 0) : -1;
+	if (n < 0) return "";
+	room[n] = '\0';
+	room[strcspn(room, "\r\n")] = '\0';
+	return room;
+}
+
+/* For a mailbox: as its owner, or as the user.  */
+static const struct reply *run_agent(const struct config *cf, struct job *j, const int fds[CHANNEL_FDS], unsigned ms)
+{
+	char room[PROGRAM_ROOM], own[1024], home[1024], *argv[PROGRAM_WORDS];
+	struct stat st;
+	int e;
+	const struct passwd *pw = *j->user ? find_user(cf, j->user) : NULL;
+	const char *command = agent_command(cf, fds[FD_AGENT], own, sizeof own);
+	if (*j->user) e = pw ? identity_become(pw->pw_uid, pw->pw_gid, pw->pw_name) : errno;
+	else e = fstat(fds[FD_OWNER], &st) != 0 ? errno : identity_become(st.st_uid, st.st_gid, NULL);
+	if (pw) snprintf(home, sizeof home, "%s", pw->pw_dir);
+	else snprintf(home, sizeof home, "%s/%s/%s", cf->mail_root, j->domain, j->local);
+	if (!e && program_words(j, command, true, room, argv)) return program_run(j, argv, fds[FD_MESSAGE], home, ms);
+	log_line(LEVEL_ERROR, "cannot run an agent: %s", e ? strerror(e) : "its command is not fit for this address");
+	return REPLY(AGENT_TROUBLE);
+}
+
+static const struct reply *run_job(const struct config *cf, struct job *j, const int fds[CHANNEL_FDS])
+{
+	char room[PROGRAM_ROOM], *argv[PROGRAM_WORDS];
+	unsigned ms = (unsigned)(cf->deliver_timeout - cf->deliver_timeout / 4);
+	if (j->kind == JOB_AGENT) return run_agent(cf, j, fds, ms);
+	int e = cf->alias_programs ? become_owner(cf, fds[FD_OWNER]) : EPERM;
+	if (!e && j->kind == JOB_FILE) return program_append(j, fds[FD_MESSAGE]);
+	if (!e && program_words(j, j->command, false, room, argv)) return program_run(j, argv, fds[FD_MESSAGE], "/", ms);
+	log_line(LEVEL_ERROR, "cannot run a program of an alias: %s", e ? strerror(e) : "its command cannot be read");
+	return REPLY(AGENT_TROUBLE);
+}
+
+static void terminate(char *s, size_t size) { s[size - 1] = '\0'; }
+
+static void serve_run(const struct config *cf, int channel, struct request *q, int fds[CHANNEL_FDS])
+{
+	struct found f = { 0 };
+	struct job *j = &q->job;
+	int ours = -1, its;
+	terminate(j->command, sizeof j->command);
+	terminate(j->user, sizeof j->user);
+	terminate(j->rcpt, sizeof j->rcpt);
+	terminate(j->sender, sizeof j->sender);
+	terminate(j->local, sizeof j->local);
+	terminate(j->domain, sizeof j->domain);
+	terminate(j->detail, sizeof j->detail);
+	if (fork_with(cf, &ours, &its) == 0) {
+		const struct reply *r = run_job(cf, j, fds);
+		int32_t row = (int32_t)((r ? r : REPLY(FLUSHED)) - reply_table);
+		channel_send(its, &row, sizeof row, NULL);
+		_exit(EX_OK);
+	}
+	if (ours < 0) f.error = errno ? errno : EIO;
+	channel_send(channel, &f, sizeof f, (int[]){ ours, -1, -1 });
+	if (ours >= 0) close(ours);
+}
+
+/* Until the other end is closed.  */
+_Noreturn static void serve(const struct config *cf, int channel)
+{
+	static struct request q;
+	int fds[CHANNEL_FDS];
+	ssize_t n;
+	while ((n = channel_receive(channel, &q, sizeof q, fds)) > 0) {
+		terminate(q.name, sizeof q.name);
+		if (n != sizeof q) q.kind = 0;
+		if (q.kind == ASK_USER) serve_user(cf, channel, &q);
+		else if (q.kind == ASK_INCLUDE) serve_include(cf, channel, &q, fds[0]);
+		else if (q.kind == ASK_SPOOL) serve_spool(channel);
+		else if (q.kind == ASK_RUN) serve_run(cf, channel, &q, fds);
+		else _exit(EX_SOFTWARE);
+		for (int i = 0; i < CHANNEL_FDS; i++)
+			if (fds[i] >= 0) close(fds[i]);
+	}
+	_exit(EX_OK);
+}
+
+int monitor_start(const struct config *cf)
+{
+	int pair[2];
+	pid_t pid = channel_pair(pair, (unsigned)(cf->deliver_timeout - cf->deliver_timeout / 8)) ? fork() : -1;
+	if (pid < 0) {
+		log_line(LEVEL_ERROR, "cannot start the monitor: %s", strerror(errno));
+		return -1;
+	}
+	if (pid > 0) {
+		close(pair[1]);
+		return pair[0];
+	}
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0) _exit(EX_OSERR);        /* the client's: its end must be seen by who serves it */
+	close(null);
+	close(pair[0]);
+	signal(SIGCHLD, SIG_IGN);
+	serve(cf, pair[1]);
+}
+
+/* --- our side --- */
+
+static int ask(int monitor, const struct request *q, const int fds[CHANNEL_FDS], struct found *f, int *fd)
+{
+	int got[CHANNEL_FDS] = { -1, -1, -1 };
+	*fd = -1;
+	if (!channel_send(monitor, q, sizeof *q, fds)) return EIO;
+	if (channel_receive(monitor, f, sizeof *f, got) != sizeof *f) return EIO;
+	*fd = got[0];
+	f->full_name[sizeof f->full_name - 1] = '\0';
+	return f->error ? f->error : *fd < 0 ? EIO : 0;
+}
+
+int monitor_user(int monitor, const char *name, int *writer, char full_name[MONITOR_FULL_NAME])
+{
+	struct request q = { .kind = ASK_USER };
+	struct found f;
+	snprintf(q.name, sizeof q.name, "%s", name);
+	int e = ask(monitor, &q, NULL, &f, writer);
+	if (!e) snprintf(full_name, MONITOR_FULL_NAME, "%s", f.full_name);
+	return e;
+}
+
+char *monitor_include(int monitor, const char *path, int table)
+{
+	struct request q = { .kind = ASK_INCLUDE };
+	struct found f;
+	int channel, e;
+	snprintf(q.name, sizeof q.name, "%s", path);
+	errno = ask(monitor, &q, (int[]){ table, -1, -1 }, &f, &channel);
+	if (errno) return NULL;
+	char *text = channel_receive_file(channel, ALIAS_LIST_MAX);
+	e = errno;
+	close(channel);
+	errno = e;
+	return text;
+}
+
+int monitor_spool(int monitor)
+{
+	struct request q = { .kind = ASK_SPOOL };
+	struct found f;
+	int fd;
+	errno = ask(monitor, &q, NULL, &f, &fd);
+	return fd;
+}
+
+const struct reply *monitor_run(int monitor, const struct job *job, int message, int owner, int agent)
+{
+	struct request q = { .kind = ASK_RUN, .job = *job };
+	struct found f;
+	int channel;
+	/* the order is fixed; what is not needed is filled with what is there */
+	const int fds[CHANNEL_FDS] = { message, owner >= 0 ? owner : message, agent };
+	if (ask(monitor, &q, fds, &f, &channel) != 0) return REPLY(AGENT_TROUBLE);
+	const struct reply *r = writer_answer(channel);
+	close(channel);
+	return r == REPLY(LOCAL_ERROR) ? REPLY(AGENT_TROUBLE) : r;
+}

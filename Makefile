@@ -110,7 +110,7 @@ deps:
 demo: all
 	tests/demo $B
 
-# --- installation: files only; the README says what an administrator does next ---
+# --- installation: files only, with DESTDIR; without, also what must be there before the units can start ---
 MAN8 = man/smtp-handler.8 man/maildir-deliver.8
 MAN5 = man/smtp-handler.conf.5
 UNIT_FILES = smtp.socket smtp@.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
@@ -133,10 +133,18 @@ install: all units
 	install -m 644 units/smtp-handler.sysusers $D$(SYSUSERSDIR)/smtp-handler.conf
 	install -m 644 units/smtp-handler.tmpfiles $D$(TMPFILESDIR)/smtp-handler.conf
 	install -m 644 units/smtp-handler.catalog $D$(CATALOGDIR)/smtp-handler.catalog
-	install -m 644 README.md units/inetd.conf units/smtp-handler.conf units/smtp@.service.d/strict.conf $D$(DOCDIR)/
+	install -m 644 README.md units/inetd.conf units/smtp-handler.conf units/smtp@.service.d/strict.conf units/virtual.conf $D$(DOCDIR)/
+	install -m 644 units/maildir-deliver@.service.d/strict.conf $D$(DOCDIR)/strict-deliver.conf
+	$(if $D,,-$(MAKE) --no-print-directory activate)
+# What the package of a distribution does after it has put the files there: users, folders, explanations; where there is systemd.
+activate:
+	if command -v systemd-sysusers >/dev/null; then systemd-sysusers $(SYSUSERSDIR)/smtp-handler.conf; fi
+	if command -v systemd-tmpfiles >/dev/null; then systemd-tmpfiles --create $(TMPFILESDIR)/smtp-handler.conf; fi
+	if command -v journalctl >/dev/null; then journalctl --update-catalog; fi
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 uninstall:
 	rm -f $D$(SBINDIR)/smtp-handler $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
-	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf)
+	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf strict-deliver.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null
-.PHONY: check lint deps demo units install uninstall
+.PHONY: check lint deps demo units install activate uninstall

@@ -155,8 +155,16 @@ static void deliver_tell(struct session *s, const struct event *e)
 	if (!d->supervised) log_event(&timed);
 }
 
+/* The same id in every log; both are what the log has, too.  */
+static void deliver_forwarded(struct session *s, const char *peer, const char *id)
+{
+	struct deliver *d = s->ctx;
+	if (peer && strlen(peer) < sizeof d->peer) strcpy(d->peer, peer);
+	if (id && strlen(id) < sizeof d->id) strcpy(d->id, id);
+}
+
 static const struct backend backend = {
-	.lmtp = true, .rcpt = deliver_rcpt, .begin = deliver_begin, .write = deliver_write, .header = deliver_header,
+	.lmtp = true, .forwarded = deliver_forwarded, .rcpt = deliver_rcpt, .begin = deliver_begin, .write = deliver_write, .header = deliver_header,
 	.commit = deliver_commit, .abandon = deliver_abandon, .verify = deliver_verify, .tell = deliver_tell,
 };
 
@@ -434,9 +442,12 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 	int monitor = monitor_wanted(&d->cf, !o->lmtp) ? monitor_start(&d->cf) : -1;
 	expander_init(&d->expander, &d->cf, &d->resolver, monitor);
 	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root);
-	if (o->where) return where(d, o->rcpts, o->count);
-	if (!delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + EXPAND_NODES)) return mda_exit(REPLY(LOCAL_ERROR));
-	return o->lmtp ? lmtp(d) : mda(d, from, o->rcpts, o->count);
+	int status;
+	if (o->where) status = where(d, o->rcpts, o->count);
+	else if (!delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES)) status = mda_exit(REPLY(LOCAL_ERROR));
+	else status = o->lmtp ? lmtp(d) : mda(d, from, o->rcpts, o->count);
+	monitor_end(monitor);
+	return status;
 }
 
 int main(int argc, char **argv)

@@ -62,6 +62,7 @@ static bool connect_hop(struct session *s)
 		drop_hop(s);
 		return false;
 	}
+	hop_forward(&h->hop, s->peer, s->id);
 	s->rcpt_max = !h->hop.all_or_nothing ? 1 : h->hop.rcpt_max ? h->hop.rcpt_max : (unsigned)s->cf->max_recipients;     /* so that one reply is true for all */
 	return true;
 }

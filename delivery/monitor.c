@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -235,7 +236,15 @@ _Noreturn static void serve(const struct config *cf, int channel)
 		for (int i = 0; i < CHANNEL_FDS; i++)
 			if (fds[i] >= 0) close(fds[i]);
 	}
+	while (wait(NULL) >= 0 || errno == EINTR) continue;     /* nobody is left who still does something */
 	_exit(EX_OK);
+}
+
+void monitor_end(int monitor)
+{
+	if (monitor < 0) return;
+	close(monitor);
+	while (wait(NULL) < 0 && errno == EINTR) continue;
 }
 
 int monitor_start(const struct config *cf)

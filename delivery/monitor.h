@@ -17,6 +17,9 @@ bool monitor_wanted(const struct config *cf, bool one_message);
 /* Fork it.  Returns our end of the channel, -1 after a line in the log.  */
 int monitor_start(const struct config *cf);
 
+/* See it end, after all that it has started.  */
+void monitor_end(int monitor);
+
 /* Look up a user of the host and start a writer (writer.h) for him.  0 and the channel to it and his full name; or ENOENT: there is no such user, EPERM: there is,
  * but he takes no mail (root, below min_uid, nobody), or another errno for what may pass.  */
 enum { MONITOR_FULL_NAME = 128 };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/auxv.h>
@@ -21,6 +22,7 @@
 #endif
 
 #define FROM_OVERRIDE (~0U)
+#define FROM_ENVIRONMENT (~0U - 1)
 
 enum type { TEXT, NAME, ADDRESS, HOP, FOLDER, NUMBER, SIZE, TIME, BOOL, NEWLINE, LEVEL };
 
@@ -184,7 +186,7 @@ static bool assign(struct config *cf, char *text, const char *file, unsigned lin
 	value = trim(value);
 	for (size_t i = 0; i < SETTINGS; i++) {
 		if (strcmp(settings[i].name, name) != 0) continue;
-		if (file && cf->line[i]) {
+		if (file && cf->line[i] && cf->line[i] != FROM_ENVIRONMENT) {
 			snprintf(cf->error, sizeof cf->error, "%s: %s was set on line %u already", where, settings[i].name, cf->line[i]);
 			return false;
 		}
@@ -265,10 +267,24 @@ static bool read_overrides(struct config *cf)
 	return true;
 }
 
+/* Where a unit wants the mail to go: a default, which the file may change.  */
+static bool read_environment(struct config *cf)
+{
+	const char *deliver = getenv("SMTP_DELIVER");
+	for (size_t i = 0; deliver && i < SETTINGS; i++) {
+		if (settings[i].offset != offsetof(struct config, deliver)) continue;
+		const char *wrong = set(cf, &settings[i], deliver);
+		if (wrong) snprintf(cf->error, sizeof cf->error, "$SMTP_DELIVER = %.60s: %s", deliver, wrong);
+		cf->line[i] = FROM_ENVIRONMENT;
+		return !wrong;
+	}
+	return true;
+}
+
 bool config_load(struct config *cf)
 {
 	for (size_t i = 0; i < SETTINGS; i++) set(cf, &settings[i], settings[i].value);
-	bool good = read_file(cf) && read_overrides(cf);
+	bool good = read_environment(cf) && read_file(cf) && read_overrides(cf);
 	if (!*cf->hostname) {
 		struct utsname u;
 		bool named = uname(&u) == 0 && domain_valid(u.nodename) && strlen(u.nodename) < sizeof cf->nodename;
@@ -317,6 +333,7 @@ void config_show(const struct config *cf)
 		else print_value(cf, &settings[i]);
 		if (cf->line[i] == 0) printf("\n# default\n");
 		else if (cf->line[i] == FROM_OVERRIDE) printf("\n# -o\n");
+		else if (cf->line[i] == FROM_ENVIRONMENT) printf("\n# $SMTP_DELIVER\n");
 		else printf("\n# %s:%u\n", cf->file ? cf->file : CONFIG_FILE, cf->line[i]);
 	}
 }

@@ -35,7 +35,7 @@ struct config {
 	size_t overrides;
 
 	char error[512];                        /* why config_load failed: "FILE:LINE: reason" */
-	unsigned line[CONFIG_SETTINGS];         /* where each setting is from: a line, 0 default, FROM_OVERRIDE */
+	unsigned line[CONFIG_SETTINGS];         /* where each setting is from: a line, 0 default, or config.c's FROM_... */
 	char nodename[256];
 	size_t used;
 	char text[CONFIG_SIZE];                 /* the file and copies of the overrides, which the strings point into */
@@ -52,7 +52,7 @@ enum { OPT_SHOW_CONFIG = 256, OPT_VERSION, OPT_HELP, OPT_OWN };
 /* Take in the option -C or -o.  False when there are too many.  */
 bool config_option(struct config *cf, int opt, const char *arg);
 
-/* Read the file and the overrides over the defaults.  False with cf->error set; then cf holds defaults and is still fit to
+/* Read $SMTP_DELIVER, the file and the overrides over the defaults.  False with cf->error set; then cf holds defaults and is still fit to
  * answer with.  */
 bool config_load(struct config *cf);
 

@@ -66,7 +66,7 @@ static void learn(struct hop *h, const char *text)
 {
 	const struct { const char *word; bool *flag; } rows[] = {
 		{ "CHUNKING", &h->chunking }, { "PIPELINING", &h->pipelining }, { "SMTPUTF8", &h->smtputf8 }, { "8BITMIME", &h->eightbit },
-		{ "SIZE", &h->size }, { "X-ALL-OR-NOTHING", &h->all_or_nothing },
+		{ "SIZE", &h->size }, { "X-ALL-OR-NOTHING", &h->all_or_nothing }, { "XFORWARD", &h->xforward },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		*rows[i].flag = false;
@@ -106,6 +106,7 @@ bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, 
 	h->open = true;
 	h->unheard = ours;
 	h->chunking = h->pipelining = h->smtputf8 = h->eightbit = h->size = h->all_or_nothing = ours;
+	h->xforward = false;
 	h->rcpt_max = 0;
 	h->why = ours ? NULL : "it refuses us";
 	if (!ours && !good(answer(h, &h->reply))) return h->open = false;
@@ -118,6 +119,15 @@ bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, 
 	learn(h, h->reply.text);
 	h->rcpt_max = learn_rcpt_max(h->reply.text);
 	return h->open;
+}
+
+void hop_forward(struct hop *h, const char *peer, const char *id)
+{
+	char line[160];
+	bool known = strcmp(peer, "local") != 0;
+	if (!h->xforward || !h->open) return;
+	snprintf(line, sizeof line, "XFORWARD IDENT=%.64s%s%.64s", id, known ? " ADDR=" : "", known ? peer : "");
+	hop_command(h, line);
 }
 
 void hop_mail(struct hop *h, const struct hop_mail *mail)

@@ -16,7 +16,7 @@ struct hop {
 	unsigned timeout;       /* milliseconds for one answer */
 	bool open;              /* greeted, or not heard yet; what it offers is known, or taken for granted */
 	bool unheard;           /* LHLO is out, neither it nor the connection answered yet */
-	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing;
+	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing, xforward;
 	unsigned rcpt_max;      /* LIMITS RCPTMAX= (RFC 9422); 0 if it does not say */
 	/* the transaction */
 	bool mail_due;          /* MAIL is out, its answer not read */
@@ -38,6 +38,9 @@ struct hop {
 /* Read the greeting of the connection `fd` and say LHLO as `name`; `end` is the deadline of the session.  False if it is no use.  One of
  * `ours` is not waited for: it will offer what we offer, or the first answer will be a failure.  */
 bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, const char *name);
+
+/* Tell one that wants to know (XFORWARD) the client's address, "local" for none, and the session's id: its log can name them then.  */
+void hop_forward(struct hop *h, const char *peer, const char *id);
 
 /* MAIL, not flushed.  Parameters that the next hop does not offer are left out.  */
 struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; };

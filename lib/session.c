@@ -111,7 +111,7 @@ static const struct reply *hello(struct session *s, const char *name, bool exten
 	if (!extended) return made_reply(s, 250, "");
 	n += (size_t)snprintf(s->text + n, room - n, "\nSIZE %llu\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING\n", s->size_max);
 	if (s->rcpt_max) n += (size_t)snprintf(s->text + n, room - n, "LIMITS RCPTMAX=%u\n", s->rcpt_max);
-	snprintf(s->text + n, room - n, s->backend->lmtp ? "X-ALL-OR-NOTHING" : "HELP");
+	snprintf(s->text + n, room - n, s->backend->lmtp ? "XFORWARD ADDR IDENT\nX-ALL-OR-NOTHING" : "HELP");
 	return made_reply(s, 250, "");
 }
 
@@ -168,6 +168,21 @@ static const struct reply *verify(struct session *s, char *arg, bool list)
 static const struct reply *verb_vrfy(struct session *s, char *arg) { return verify(s, arg, false); }
 static const struct reply *verb_expn(struct session *s, char *arg) { return verify(s, arg, true); }
 
+/* "XFORWARD ATTRIBUTE=value...", as Postfix documents it; what we have no use for is taken and forgotten.  */
+static const struct reply *verb_xforward(struct session *s, char *arg)
+{
+	char *keyword, *value, *peer = NULL, *id = NULL;
+	int got;
+	while ((got = param_next(&arg, &keyword, &value)) > 0) {
+		if (!value) return REPLY(BAD_PARAMETER);
+		if (strcasecmp(keyword, "ADDR") == 0) peer = value;
+		if (strcasecmp(keyword, "IDENT") == 0) id = value;
+	}
+	if (got < 0 || (id && (!*id || id[strspn(id, "0123456789abcdef")])) || (peer && peer[strspn(peer, "0123456789abcdefABCDEF:.")])) return REPLY(BAD_PARAMETER);
+	s->backend->forwarded(s, peer, id);
+	return REPLY(FLUSHED);
+}
+
 static const struct reply *verb_help(struct session *s, char *arg);
 
 enum { SMTP = 1, LMTP = 2, BOTH = 3, ANY = ST_START | ST_GREETED | ST_MAIL | ST_RCPT | ST_CHUNKS };
@@ -194,6 +209,7 @@ static const struct verb {
 	{ "VRFY", verb_vrfy, BOTH, ANY, ARG_MUST, "VRFY mailbox" },
 	{ "EXPN", verb_expn, BOTH, ANY, ARG_MUST, "EXPN list" },
 	{ "QUIT", verb_quit, BOTH, ANY, ARG_NONE, "QUIT" },
+	{ "XFORWARD", verb_xforward, LMTP, ST_GREETED, ARG_MUST, NULL },
 #define UNIMPLEMENTED(name) { name, NULL, SMTP, ANY, ARG_MAY, NULL }
 	UNIMPLEMENTED("STARTTLS"), UNIMPLEMENTED("AUTH"), UNIMPLEMENTED("ETRN"), UNIMPLEMENTED("ATRN"), UNIMPLEMENTED("TURN"),
 	UNIMPLEMENTED("SEND"), UNIMPLEMENTED("SOML"), UNIMPLEMENTED("SAML"), UNIMPLEMENTED("BURL"), UNIMPLEMENTED("XCLIENT"),

@@ -34,6 +34,8 @@ struct backend {
 	/* VRFY, or EXPN if `list`.  */
 	const struct reply *(*verify)(struct session *s, const char *what, bool list);
 	void (*tell)(struct session *s, const struct event *e);
+	/* XFORWARD (LMTP): where the mail server that talks to us has the message from, and by which id its log knows it; NULL for what was not said.  */
+	void (*forwarded)(struct session *s, const char *peer, const char *id);
 };
 
 /* One mail transaction.  All of it is wiped in one place, reset_transaction (P6).  */

@@ -42,9 +42,18 @@ dropin() {
 
 # strict_conf UNIT...: as the manual says.
 strict_conf() {
-	local unit
+	local unit file
 	unshare --user true 2>/dev/null || skip "no user namespace can be made here (a chroot?), and PrivateUsers= is one"
-	for unit in "$@"; do install -D -m 644 /usr/share/doc/smtp-handler/strict.conf "$DROPINS/$unit.d/strict.conf"; done
+	for unit in "$@"; do
+		case $unit in smtp@*) file=strict.conf ;; *) file=strict-deliver.conf ;; esac
+		install -D -m 644 "/usr/share/doc/smtp-handler/$file" "$DROPINS/$unit.d/strict.conf"
+	done
+	systemctl daemon-reload
+}
+
+# virtual: as for a host without users who get mail: smtp-handler starts maildir-deliver itself.
+virtual() {
+	install -D -m 644 /usr/share/doc/smtp-handler/virtual.conf $DROPINS/smtp@.service.d/virtual.conf
 	systemctl daemon-reload
 }
 
@@ -71,6 +80,9 @@ idle() { [ -z "$(instances)" ] && [ -z "$(pgrep -f '^/usr/(sbin/smtp-handler|bin
 
 # keeper: sets $KEEPER, that of the newest connection.
 keeper() { KEEPER=$(pgrep -n -P "${PARENT:-1}" -x smtp-handler); }
+
+# helper: sets $HELPER, for which a recipient must have been named: of that keeper, or of the socket.
+helper() { HELPER=$(pgrep -o -P "$KEEPER" -x maildir-deliver || pgrep -o -P 1 -x maildir-deliver); }
 
 # unit_of PID: the unit that it belongs to.
 unit_of() { sed -n 's|^0::.*/||p' "/proc/$1/cgroup"; }

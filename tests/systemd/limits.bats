@@ -64,7 +64,8 @@ all_well() {
 	all_well
 }
 
-@test "the helper is killed: a temporary error for the message in hand, and the connection goes on" {
+@test "virtual.conf: the helper is killed: a temporary error for the message in hand, and the connection goes on" {
+	virtual
 	to_data
 	send 'Subject: x' '' half
 	keeper && helper

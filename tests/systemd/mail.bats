@@ -39,7 +39,7 @@ assert int(stored["SMTP_SIZE"]) > 50
 assert refused["SMTP_RCPT"] == "nobody@example.test" and refused["SMTP_REPLY"].startswith("550 5.1.1 ")
 assert ended["SMTP_ID"] == id and "quit" in ended["MESSAGE"]
 assert all(e["_SYSTEMD_INVOCATION_ID"] == id and e["_SYSTEMD_UNIT"].startswith("smtp@") for e in entries.values())
-' "$id" "$(id -u vmail)"
+' "$id" "$(id -u smtp-handler)"
 	entries -x "_SYSTEMD_INVOCATION_ID=$id" | tr '\n' ' ' | tr -s ' ░' ' ' >"$BATS_TEST_TMPDIR/explained"
 	cat "$BATS_TEST_TMPDIR/explained"
 	grep -F "Subject: Message $id.1 was stored" "$BATS_TEST_TMPDIR/explained"
@@ -77,7 +77,7 @@ assert all(e["_SYSTEMD_INVOCATION_ID"] == id and e["_SYSTEMD_UNIT"].startswith("
 	session_ended "$id"
 }
 
-@test "what maildir-deliver has to say is part of the session, too" {
+@test "what maildir-deliver has to say bears the id of the session, and the client's address" {
 	chmod 0 $ROOT/example.test/alice/new
 	to_trouble() {
 		dial && expect 220
@@ -89,9 +89,11 @@ assert all(e["_SYSTEMD_INVOCATION_ID"] == id and e["_SYSTEMD_UNIT"].startswith("
 	keeper
 	local id
 	id=$(systemctl show -P InvocationID "$(unit_of "$KEEPER")")
-	soon said_in_session "$id" 'alice@example.test: cannot open mailbox: Permission denied'
+	soon logged "id=$id alice@example.test: cannot open mailbox: Permission denied"
+	soon logged "id=$id recipient refused: from=<a@b.example> to=<alice@example.test> peer=127.0.0.1"
+	send QUIT && expect '221 ' && closed
+	soon logged "id=$id ended: client has gone peer=127.0.0.1"
 }
-said_in_session() { entries -o cat "_SYSTEMD_INVOCATION_ID=$1" SYSLOG_IDENTIFIER=smtp-handler | grep -F "$2"; }
 
 # --- upgrades ---
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The other ways to run it: smtp-tcpserver.service in place of smtp.socket, and maildir-deliver by a socket of its own.
+# The other ways to run it: smtp-tcpserver.service in place of smtp.socket; what happens at the socket between the two programs.
 load helper
 
 @test "tcpserver: takes the port over from smtp.socket, and gives it back" {
@@ -44,24 +44,17 @@ load helper
 	state smtp-tcpserver.service active
 }
 
-# by_socket: maildir-deliver is reached by its socket.
-by_socket() {
-	systemctl start maildir-deliver.socket
-	setting 'deliver = unix:/run/smtp-handler/deliver.sock'
-}
-
 # helper_unit: sets $HELPER, the maildir-deliver of the one connection, and $UNIT.
 helper_unit() {
-	HELPER=$(pgrep -f '^/usr/bin/maildir-deliver --lmtp')
+	HELPER=$(pgrep -o -f '^/usr/bin/maildir-deliver --lmtp')
 	UNIT=$(unit_of "$HELPER")
 	[[ $UNIT = maildir-deliver@*.service ]]
 }
 
-@test "deliver = unix: mail arrives by a unit of its own, in one copy each" {
-	by_socket
+@test "the socket between: mail arrives by a unit of its own, in one copy each" {
 	to_rcpt
 	helper_unit
-	[ "$(stat -c %U "/proc/$HELPER")" = vmail ]
+	[ "$(stat -c %U "/proc/$HELPER")" = root ]
 	send 'RCPT TO:<bob@example.test>' DATA && expect '250 2.1.5' && expect 354
 	send 'Subject: x' '' x . && expect '250 2.0.0 Ok'
 	send 'RCPT TO:<bob@example.test>' QUIT && expect 503 && expect '221 ' && closed
@@ -70,16 +63,14 @@ helper_unit() {
 	[ -z "$(failures)" ]
 }
 
-@test "deliver = unix: with strict.conf on both sides" {
+@test "the socket between: with strict.conf on both sides" {
 	strict_conf smtp@.service maildir-deliver@.service
-	by_socket
 	deliver_one alice x
 	soon idle
 	[ -z "$(failures)" ]
 }
 
-@test "deliver = unix: rude clients leave nothing behind on either side" {
-	by_socket
+@test "the socket between: rude clients leave nothing behind on either side" {
 	[ "$(clients rude 200)" = 200 ]
 	soon idle
 	nothing_stored
@@ -87,8 +78,7 @@ helper_unit() {
 	deliver_one alice x
 }
 
-@test "deliver = unix: maildir-deliver is killed, or its socket gone: a temporary error, and the connection goes on" {
-	by_socket
+@test "the socket between: maildir-deliver is killed, or its socket gone: a temporary error, and the connection goes on" {
 	to_data
 	send 'Subject: x' '' half
 	helper_unit
@@ -105,8 +95,7 @@ helper_unit() {
 	soon logged 'cannot connect to unix:/run/smtp-handler/deliver.sock'
 }
 
-@test "deliver = unix: maildir-deliver is stopped in the middle of a message: it finishes that" {
-	by_socket
+@test "the socket between: maildir-deliver is stopped in the middle of a message: it finishes that" {
 	to_data
 	send 'Subject: x' '' half
 	helper_unit

@@ -32,14 +32,14 @@ killed_speakers() { [ "$(entries -o cat MESSAGE_ID=8b3a7e1c5d0f4c52a6f1de3b9c704
 # field PID NAME: of /proc/PID/status.
 field() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
 
-# bare_processes SECCOMP: in a session, keeper, speaker and helper are vmail without capabilities; the speaker has that seccomp mode.
+# bare_processes SECCOMP USER: in a session, keeper, speaker and helper are USER without capabilities; the speaker has that seccomp mode.
 bare_processes() {
 	local pid
 	to_data
 	keeper && speaker && helper
 	[ "$(field "$SPEAKER" Seccomp)" = "$1" ]
 	for pid in $KEEPER $SPEAKER $HELPER; do
-		[ "$(field "$pid" Uid)" = "$(id -u vmail)" ]
+		[ "$(field "$pid" Uid)" = "$(id -u "$2")" ]
 		[ "$(field "$pid" NoNewPrivs)" = 1 ]
 		[ "$(field "$pid" CapEff)$(field "$pid" CapPrm)$(field "$pid" CapInh)$(field "$pid" CapAmb)" = "$(printf '%064d' 0)" ]
 	done
@@ -87,8 +87,22 @@ exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall expo
 	speaker_is_caged
 }
 
-@test "the default unit: strict mode, user vmail, no capability" {
-	bare_processes 1
+@test "virtual.conf: strict mode, user vmail, no capability" {
+	virtual
+	bare_processes 1 vmail
+}
+
+@test "the default units: keeper and speaker are smtp-handler without a capability; maildir-deliver has three" {
+	local pid
+	to_data
+	keeper && speaker && helper
+	[ "$(field "$SPEAKER" Seccomp)" = 1 ]
+	for pid in $KEEPER $SPEAKER; do
+		[ "$(field "$pid" Uid)" = "$(id -u smtp-handler)" ]
+		[ "$(field "$pid" NoNewPrivs) $(field "$pid" CapEff)" = '1 0000000000000000' ]
+	done
+	[ "$(field "$HELPER" NoNewPrivs) $(field "$HELPER" CapPrm) $(field "$HELPER" CapBnd)" = '1 00000000000000c4 00000000000000c4' ]
+	send 'Subject: x' '' x . QUIT && expect '250 2.0.0 Ok' && expect '221 ' && closed
 }
 
 @test "strict.conf: the speaker reads, writes and exits; the kernel ends it for anything else" {
@@ -97,6 +111,7 @@ exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall expo
 }
 
 @test "every unit lets the helper put Landlock on itself" {
+	virtual
 	landlocked
 	tcpserver
 	landlocked
@@ -107,8 +122,9 @@ exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall expo
 	landlocked
 }
 
-@test "strict.conf: what systemd builds is there" {
+@test "strict.conf: what systemd builds is there, for maildir-deliver too when virtual.conf has it started there" {
 	strict_conf smtp@.service
+	virtual
 	to_rcpt
 	keeper && helper
 	walls_of "$KEEPER"
@@ -118,7 +134,8 @@ exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall expo
 
 @test "strict.conf: a filter as narrow, user vmail, no capability; systemd-analyze security says 1.0 or better" {
 	strict_conf smtp@.service
-	bare_processes 2
+	virtual
+	bare_processes 2 vmail
 	local strict
 	strict=$(exposure smtp@1.service)
 	echo "# systemd-analyze security: $strict with strict.conf" >&3
@@ -130,11 +147,14 @@ exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall expo
 @test "tcpserver: the same cage, and the same processes" {
 	tcpserver
 	speaker_is_caged
-	bare_processes 2
+	bare_processes 2 vmail
 	echo "# systemd-analyze security: $(exposure smtp-tcpserver.service) with tcpserver" >&3
 }
 
 @test "the default unit's exposure, of which the manual says what it leaves out" {
 	echo "# systemd-analyze security: $(exposure smtp@1.service) by default" >&3
+	echo "# systemd-analyze security: maildir-deliver@ $(exposure maildir-deliver@1.service) by default" >&3
+	strict_conf maildir-deliver@.service
+	echo "# systemd-analyze security: maildir-deliver@ $(exposure maildir-deliver@1.service) with strict-deliver.conf" >&3
 	grep -A 9 '^.Ql systemd-analyze security' /usr/share/man/man8/smtp-handler.8
 }

@@ -10,11 +10,8 @@ setup_suite() {
 	make -sj2 B=/tmp/build PREFIX=/usr MUSL_CC=none all units /tmp/build/hook/smtp-handler
 	files >/tmp/files.before
 	make -s B=/tmp/build PREFIX=/usr MUSL_CC=none install
-	systemd-sysusers
-	systemd-tmpfiles --create
-	journalctl --update-catalog
-	systemctl daemon-reload
 	systemctl enable --now smtp.socket
+	useradd --create-home --comment 'Carol Doe' carol
 	maildir-deliver --make alice@example.test
 	maildir-deliver --make bob@example.test
 }

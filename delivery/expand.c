@@ -72,18 +72,18 @@ static bool seen_before(struct expander *x, const struct node *n)
 	}
 }
 
-/* Local part and domain in their canonical forms, the detail cut off.  False for what can be no mailbox.  */
-static bool canonical(const struct expander *x, struct node *n, const struct path *p)
+/* Local part and domain in their canonical forms, the detail cut off.  NULL, or the refusal of what can be no mailbox, or none of ours.  */
+static const struct reply *canonical(const struct expander *x, struct node *n, const struct path *p)
 {
 	char *cut;
-	if (!names_local(n->local, p->local)) return false;
 	if (!*p->domain) strcpy(n->domain, x->host);
-	else if (!names_domain(n->domain, p->domain)) return false;
+	else if (!names_domain(n->domain, p->domain)) return REPLY(NOT_LOCAL);
+	if (!names_local(n->local, p->local)) return REPLY(NO_MAILBOX);
 	cut = *n->local ? n->local + 1 + strcspn(n->local + 1, x->cf->detail_separator) : n->local;
 	const char *written = *p->local ? p->local + 1 + strcspn(p->local + 1, x->cf->detail_separator) : "";
 	if (*cut && *written) snprintf(n->detail, sizeof n->detail, "%s", written + 1);
 	*cut = '\0';
-	return true;
+	return NULL;
 }
 
 static bool local_domain(const struct expander *x, const char *domain)
@@ -128,7 +128,7 @@ static struct node *new_address(struct expander *x, const struct node *of, const
 	int len = snprintf(whole, sizeof whole, "%s%s%s", text, bare ? "@" : "", bare ? of->domain : "");
 	struct node *n = new_node(x, of, whole);
 	if (!n) return NULL;
-	if (len >= (int)sizeof whole || !mailbox_parse(&p, whole) || !canonical(x, n, &p)) {
+	if (len >= (int)sizeof whole || !mailbox_parse(&p, whole) || canonical(x, n, &p)) {
 		trouble(n, REPLY(BAD_ALIAS), of->why, "a member is no address");
 		return n;
 	}
@@ -397,7 +397,8 @@ const struct reply *expand(struct expander *x, const struct path *rcpt)
 		n->fd = resolver_catch_all(x->resolver);
 		return n->fd < 0 ? mailbox_trouble(n, errno) : NULL;
 	}
-	if (!canonical(x, n, rcpt)) return refuse(n, REPLY(NO_MAILBOX), "no mailbox can have this name");
+	const struct reply *r = canonical(x, n, rcpt);
+	if (r) return refuse(n, r, "no mailbox or domain can have this name");
 	for (size_t i = 0; i < x->count; i++) {
 		if (i == 1) seen_before(x, n);
 		route(x, &x->node[i]);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -79,11 +80,9 @@ struct file_head {
 	uint32_t size;
 };
 
-enum { PIECE = 32768 };
-
 bool channel_send_file(int channel, int fd, int error)
 {
-	char piece[PIECE];
+	char piece[CHANNEL_PIECE];
 	off_t size = error ? 0 : lseek(fd, 0, SEEK_END);
 	if (size < 0) error = errno;
 	if (size > INT32_MAX) error = EFBIG;
@@ -120,4 +119,16 @@ char *channel_receive_file(int channel, size_t most)
 	free(text);
 	errno = EBADMSG;
 	return NULL;
+}
+
+size_t channel_raise_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+	if (limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+		getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	return (size_t)limit.rlim_cur;
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { CHANNEL_MOST = 65536 + 8, CHANNEL_FDS = 3 };     /* octets and descriptors of a message */
+enum { CHANNEL_PIECE = 32768, CHANNEL_MOST = CHANNEL_PIECE + 8, CHANNEL_FDS = 3 };  /* octets, that surely fit into a socket's buffer, and descriptors of a message */
 
 /* A pair of ends; the first waits at most `ms` milliseconds for the other (0: as long as it takes).  False with errno.  */
 bool channel_pair(int pair[2], unsigned ms);
@@ -23,5 +23,8 @@ bool channel_send_file(int channel, int fd, int error);
 
 /* Receive it: text with a NUL, in memory for the caller to free.  NULL with errno; EFBIG for more than `most` octets.  */
 char *channel_receive_file(int channel, size_t most);
+
+/* As many descriptors as we may have, at the latest when there are many.  The number of them.  */
+size_t channel_raise_limit(void);
 
 #endif

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "channel.h"
 #include "log.h"
 #include "mailbox.h"
 #include "owner.h"
@@ -48,7 +48,7 @@ struct user {
 	char name[LOCAL_MAX + 1];
 };
 
-enum { DESCRIPTORS_PER_COPY = 4, DESCRIPTORS_ELSE = 24, SURELY = 64, MARKS_MOST = 200 };
+enum { DESCRIPTORS_PER_COPY = 5, DESCRIPTORS_ELSE = 24, SURELY = 64, MARKS_MOST = 200 };
 
 static const char mark[] = "Delivered-To:";
 
@@ -74,17 +74,10 @@ bool delivery_init(struct delivery *d, const struct config *cf, int monitor, siz
 	return true;
 }
 
-/* As many descriptors as we may have.  */
 static void raise_limit(struct delivery *d)
 {
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-	if (limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-		getrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (limit.rlim_cur > SURELY) d->most = (size_t)(limit.rlim_cur - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
+	size_t n = channel_raise_limit();
+	if (n > SURELY) d->most = (n - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
 }
 
 static const struct { int error; const struct reply *reply; } replies[] = {

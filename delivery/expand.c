@@ -11,10 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "channel.h"
 #include "log.h"
 #include "writer.h"
 
-enum { TEXT_ESCAPED = 4 * PATH_MAX_LEN + 8 };
+enum { TEXT_ESCAPED = 4 * PATH_MAX_LEN + 8, MANY = 100 };
 
 static int open_anywhere(int dir, const char *path) { return openat(dir, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }
 
@@ -171,8 +172,9 @@ static void expand_list(struct expander *x, struct node *of, const char *list, s
 	size_t before = x->count;
 	bool room = true;
 	of->kind = NODE_LIST;
-	while (room && (kind = alias_member(&list, from.lines, text, sizeof text)) != MEMBER_END) room = add_member(x, of, kind, text, &from);
-	if (!room) trouble(of, REPLY(BAD_ALIAS), of->why, "too many or too deep");
+	while (room && !(from.forward && x->count > before + EXPAND_FORWARD) && (kind = alias_member(&list, from.lines, text, sizeof text)) != MEMBER_END) room = add_member(x, of, kind, text, &from);
+	if (x->count > MANY) channel_raise_limit();
+	if (!room || (from.forward && x->count > before + EXPAND_FORWARD)) trouble(of, REPLY(BAD_ALIAS), of->why, "too many or too deep");
 	else if (x->count == before) trouble(of, REPLY(BAD_ALIAS), of->why, "it is empty");
 }
 
@@ -306,7 +308,9 @@ static void forward(struct expander *x, struct node *n, const char *list)
 static bool by_user(struct expander *x, struct node *n)
 {
 	char *list;
-	if (x->monitor < 0 || strlen(n->local) > LOCAL_MAX) return false;
+	/* no name of a user; some name services have a meaning of their own for "+" and the like */
+	bool named = (*n->local >= 'a' && *n->local <= 'z') || (*n->local >= '0' && *n->local <= '9') || *n->local == '_' || (unsigned char)*n->local >= 0x80;
+	if (x->monitor < 0 || !named || strpbrk(n->local, "/:,\" \\") || strlen(n->local) > LOCAL_MAX) return false;
 	int e = monitor_user(x->monitor, n->local, &n->fd, n->full_name);
 	if (e == ENOENT) return false;
 	n->kind = NODE_USER;

@@ -140,18 +140,28 @@ const struct reply *program_run(const struct job *job, char *const argv[], int m
 
 /* --- mbox --- */
 
-/* One line of the message at a time; what looks like a separator is quoted (RFC 4155, "mboxrd").  */
+/* The start of a line: one that looks like a separator is quoted (RFC 4155, "mboxrd").  Returns the next octet.  */
+static int copy_line_start(FILE *in, FILE *out)
+{
+	static const char from[] = "From ";
+	size_t marks = 0, same = 0;
+	int c = getc(in);
+	for (; c == '>'; c = getc(in)) marks++;
+	for (; same < sizeof from - 1 && c == from[same]; c = getc(in)) same++;
+	if (same == sizeof from - 1) putc('>', out);
+	for (; marks > 0; marks--) putc('>', out);
+	fwrite(from, 1, same, out);
+	return c;
+}
+
 static bool copy_quoted(FILE *in, FILE *out)
 {
-	char *line = NULL;
-	size_t size = 0;
-	ssize_t n, last = '\n';
-	while ((n = getline(&line, &size, in)) > 0) {
-		if (strncmp(line + strspn(line, ">"), "From ", 5) == 0) putc('>', out);
-		fwrite(line, 1, (size_t)n, out);
-		last = line[n - 1];
+	int c = copy_line_start(in, out), last = '\n';
+	while (c != EOF) {
+		putc(c, out);
+		last = c;
+		c = c == '\n' ? copy_line_start(in, out) : getc(in);
 	}
-	free(line);
 	if (last != '\n') putc('\n', out);
 	putc('\n', out);
 	return !ferror(in);

@@ -202,10 +202,11 @@ const struct reply *writer_add(int channel, const struct addressee *a)
 
 bool writer_write(int channel, const char *p, size_t n)
 {
-	static char message[CHANNEL_MOST];
+	enum { PIECE = CHANNEL_PIECE };
+	static char message[PIECE + 1];
 	message[0] = DATA;
 	while (n > 0) {
-		size_t piece = n < sizeof message - 1 ? n : sizeof message - 1;
+		size_t piece = n < PIECE ? n : PIECE;
 		memcpy(message + 1, p, piece);
 		if (!channel_send(channel, message, piece + 1, NULL)) return false;
 		p += piece;

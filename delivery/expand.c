@@ -318,19 +318,24 @@ static bool by_user(struct expander *x, struct node *n)
 	if (e == EPERM) return refuse(n, REPLY(NO_MAILBOX), "a user who takes no mail (root, below min_uid, nobody) and has no alias"), true;
 	if (e) return trouble(n, REPLY(LOCAL_ERROR), "cannot look the user up", strerror(e)), true;
 	const struct reply *r = writer_greeting(n->fd, &list);
-	if (r) refuse(n, r, r->text);
-	else if (list) forward(x, n, list);
+	if (r) {
+		n->kind = NODE_REFUSED;         /* the log says more; whose home it is stays as the reason */
+		n->reply = r;
+	} else if (list) {
+		forward(x, n, list);
+	}
 	free(list);
 	if (n->kind == NODE_USER) choose_agent(x, n, true);
 	return true;
 }
 
 /* RFC 5321 4.5.1: mail for the postmaster of a domain goes to this host's, and his to who the setting names.  */
-static bool by_postmaster(struct expander *x, struct node *n)
+static bool by_postmaster(struct expander *x, struct node *n, bool local)
 {
 	if (strcmp(n->local, "postmaster") != 0) return false;
 	bool host = strcmp(n->domain, x->host) == 0;
-	if (host ? !*x->cf->postmaster : x->resolver->root < 0 || resolver_domain(x->resolver, n->domain) != 1) return false;
+	if (host && !*x->cf->postmaster) return false;
+	if (!host && !local && (x->resolver->root < 0 || resolver_domain(x->resolver, n->domain) != 1)) return false;
 	char here[DOMAIN_MAX + 16];
 	snprintf(here, sizeof here, "postmaster@%s", x->host);
 	snprintf(n->why, sizeof n->why, host ? "the setting postmaster" : "the postmaster of this host");
@@ -365,7 +370,7 @@ static void route(struct expander *x, struct node *n)
 	}
 	if (n->kind == NODE_PROGRAM || n->kind == NODE_FILE) return;
 	bool local = local_domain(x, n->domain);
-	if (by_name(x, n, local) || by_mailbox(x, n) || (local && by_user(x, n)) || by_postmaster(x, n)) return;
+	if (by_name(x, n, local) || by_mailbox(x, n) || (local && by_user(x, n)) || by_postmaster(x, n, local)) return;
 	if (!n->final && by_aliases(x, n, local, "*")) return;
 	unknown(x, n, local);
 }

@@ -170,6 +170,15 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 	[ "$status" = 67 ]
 }
 
+@test "postmaster: of a domain of this host that has no directory, too" {
+	mkdir "$ROOT/example.test/postmaster"
+	run deliver -o hostname=example.test -o local_domains=example.test,localhost --where postmaster@localhost
+	[ "$status" = 0 ]
+	[[ "$output" == "postmaster@localhost: the postmaster of this host:"*"mailbox $ROOT/example.test/postmaster" ]]
+	run deliver -o hostname=example.test -o local_domains=example.test,localhost --where postmaster@other.test
+	[ "$status" = 67 ]
+}
+
 @test "catch_all: one Maildir for everyone, made if missing, each recipient named" {
 	lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<one@anywhere.example>" "RCPT TO:<two@else.example>" DATA x . QUIT |
 		strict -o "catch_all=$BATS_TEST_TMPDIR/all" >"$BATS_TEST_TMPDIR/out"

@@ -83,6 +83,7 @@ static const struct reply *canonical(const struct expander *x, struct node *n, c
 	cut = *n->local ? n->local + 1 + strcspn(n->local + 1, x->cf->detail_separator) : n->local;
 	const char *written = *p->local ? p->local + 1 + strcspn(p->local + 1, x->cf->detail_separator) : "";
 	if (*cut && *written) snprintf(n->detail, sizeof n->detail, "%s", written + 1);
+	n->separator = *cut;
 	*cut = '\0';
 	return NULL;
 }
@@ -259,7 +260,7 @@ static bool by_name(struct expander *x, struct node *n, bool local)
 	if (*n->detail) {
 		snprintf(detail, sizeof detail, "%s", n->detail);
 		fold(detail);
-		snprintf(whole, sizeof whole, "%s%c%s", n->local, *x->cf->detail_separator, detail);
+		snprintf(whole, sizeof whole, "%s%c%s", n->local, n->separator, detail);
 		if (by_aliases(x, n, local, whole)) return true;
 	}
 	return by_aliases(x, n, local, n->local);

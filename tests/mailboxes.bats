@@ -99,6 +99,15 @@ lmtp() { lines "LHLO c" "$@" QUIT | deliver -o strict=yes --lmtp 2>>"$LOG" | tr 
 	grep -q '^Delivered-To: ALICE+shop@Example.TEST$' "$(new_files "$ROOT/example.test/alice" | head -n 1)"
 }
 
+@test "several characters may begin the detail; an alias has it as it was written" {
+	echo 'anna-maria: alice' >"$ROOT/example.test/.aliases"
+	run deliver -o detail_separator=+- --where anna-maria@example.test bob+x@example.test bob-x@example.test
+	[ "$status" = 0 ]
+	[[ "${lines[0]}" == "anna-maria@example.test: alias, example.test/.aliases line 1:" ]]
+	run deliver -o detail_separator=+- --where anna+maria@example.test
+	[ "$status" = 67 ]
+}
+
 @test "a bare name is a mailbox of this host" {
 	mkdir -p "$ROOT/mx.example.test/carol"
 	mda -d carol

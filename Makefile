@@ -112,6 +112,7 @@ demo: all
 
 # --- installation: files only, with DESTDIR; without, also what must be there before the units can start ---
 MAN8 = man/smtp-handler.8 man/maildir-deliver.8
+MAN7 = man/smtp-handler-migration.7
 MAN5 = man/smtp-handler.conf.5
 UNIT_FILES = smtp.socket smtp@.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
 units: $(UNIT_FILES:%=$B/units/%)
@@ -124,10 +125,11 @@ $B/units/%.socket: units/%.socket
 
 D = $(DESTDIR)
 install: all units
-	install -d $D$(SBINDIR) $D$(BINDIR) $D$(MANDIR)/man8 $D$(MANDIR)/man5 $D$(UNITDIR) $D$(SYSUSERSDIR) $D$(TMPFILESDIR) $D$(CATALOGDIR) $D$(DOCDIR)
+	install -d $D$(SBINDIR) $D$(BINDIR) $D$(MANDIR)/man8 $D$(MANDIR)/man7 $D$(MANDIR)/man5 $D$(UNITDIR) $D$(SYSUSERSDIR) $D$(TMPFILESDIR) $D$(CATALOGDIR) $D$(DOCDIR)
 	install -m 755 $B/smtp-handler $D$(SBINDIR)/
 	install -m 755 $B/maildir-deliver $D$(BINDIR)/
 	install -m 644 $(MAN8) $D$(MANDIR)/man8/
+	install -m 644 $(MAN7) $D$(MANDIR)/man7/
 	install -m 644 $(MAN5) $D$(MANDIR)/man5/
 	install -m 644 $(UNIT_FILES:%=$B/units/%) $D$(UNITDIR)/
 	install -m 644 units/smtp-handler.sysusers $D$(SYSUSERSDIR)/smtp-handler.conf
@@ -143,7 +145,7 @@ activate:
 	if command -v journalctl >/dev/null; then journalctl --update-catalog; fi
 	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 uninstall:
-	rm -f $D$(SBINDIR)/smtp-handler $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
+	rm -f $D$(SBINDIR)/smtp-handler $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
 	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf strict-deliver.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null

@@ -8,7 +8,7 @@ load helper
 	make -s "${where[@]}" install >/dev/null
 	cd "$BATS_TEST_TMPDIR/root"
 	for f in usr/sbin/smtp-handler usr/bin/maildir-deliver usr/share/man/man8/smtp-handler.8 usr/share/man/man8/maildir-deliver.8 \
-		usr/share/man/man5/smtp-handler.conf.5 lib/systemd/system/smtp.socket lib/systemd/system/smtp@.service \
+		usr/share/man/man7/smtp-handler-migration.7 usr/share/man/man5/smtp-handler.conf.5 lib/systemd/system/smtp.socket lib/systemd/system/smtp@.service \
 		usr/lib/sysusers.d/smtp-handler.conf usr/lib/tmpfiles.d/smtp-handler.conf usr/lib/systemd/catalog/smtp-handler.catalog; do
 		echo "$f"
 		[ -s "$f" ]
@@ -46,5 +46,5 @@ load helper
 
 @test "the manual is clean" {
 	command -v mandoc >/dev/null || skip "no mandoc"
-	mandoc -T lint -W warning "$TESTS"/../man/*.[58]
+	mandoc -T lint -W warning "$TESTS"/../man/*.[1-8]
 }

@@ -216,6 +216,34 @@ END
 	[ "$(grep -cE '(renameat2|rename|link|linkat)\(' "$BATS_TEST_TMPDIR/trace")" = 1 ]
 }
 
+@test "MDR-13, MDR-15, MDR-19: a detail's folder; a full mailbox is 452 4.2.2, or 552 5.2.2, what SIZE declares counts; the other is served" {
+	mkdir "$ROOT/example.test/alice/.work"
+	echo 1000S >"$ROOT/example.test/bob/maildirsize"
+	run say "MAIL FROM:<> SIZE=1001" "RCPT TO:<bob@example.test>" RSET "MAIL FROM:<>" "RCPT TO:<bob@example.test>" "RCPT TO:<alice+Work@example.test>" "BDAT 2000 LAST" "$(printf '%01998d' 0)"
+	[ "$(printf '%.9s,' "${lines[@]}")" = "250 2.1.0,452 4.2.2,250 2.0.0,250 2.1.0,250 2.1.5,250 2.1.5,250 2.0.0," ]
+	[ "$(count "$ROOT/example.test/alice/.work")$(count "$ROOT/example.test/bob")" = 11 ]
+	OPTIONS=(-o quota_hard=yes)
+	run say "MAIL FROM:<>" "RCPT TO:<bob@example.test>" "RCPT TO:<alice@example.test>"
+	[ "$(printf '%.9s,' "${lines[@]}")" = "250 2.1.0,552 5.2.2,250 2.1.5," ]
+}
+
+@test "VFY-01, VFY-04: EXPN tells who is on a list, a line each; VRFY that it is one; and who is alone behind an alias" {
+	printf '%s\n' 'team: alice, bob' 'boss: alice' >"$ROOT/example.test/.aliases"
+	OPTIONS=(-o vrfy=yes)
+	run say "EXPN team@example.test" "VRFY team@example.test" "VRFY boss@example.test" "EXPN alice@example.test"
+	[ "${lines[0]}" = "250-2.1.5 <alice@example.test>" ]
+	[ "${lines[1]}" = "250 2.1.5 <bob@example.test>" ]
+	[ "$(printf '%.9s,' "${lines[@]:2}")" = "252 2.1.5,250 2.1.5,550 5.1.1," ]
+	[ "${lines[3]}" = "250 2.1.5 <alice@example.test>" ]
+}
+
+@test "UTF-03: a domain beyond ASCII has two names and one mailbox; letters with marks are found in either case" {
+	mkdir -p "$ROOT/xn--bcher-kva.example/jörg"
+	run say "MAIL FROM:<a@b.example> SMTPUTF8" "RCPT TO:<JÖRG@BÜCHER.example>" "RCPT TO:<jörg@xn--bcher-kva.example>" DATA "Subject: x" "" .
+	[ "$(printf '%.9s,' "${lines[@]}")" = "250 2.1.0,250 2.1.5,250 2.1.5,354 End d,250 2.0.0," ]
+	[ "$(count "$ROOT/xn--bcher-kva.example/jörg")" = 1 ]
+}
+
 # --- the conversation ---
 
 # talk <<python: a client over a socket; say(line...) sends, hear() returns what has come when a whole line has, p is the process.

@@ -17,7 +17,7 @@ def mount(where, kind):
     """True if there is such a file system now."""
     os.makedirs(where, exist_ok=True)
     if kind == "tmpfs":
-        command = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64", "none", where]
+        command = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64,mode=755", "none", where]
     else:
         image = LOG + ".image"
         with open(image, "wb") as f:

@@ -347,13 +347,13 @@ static bool by_postmaster(struct expander *x, struct node *n, bool local)
 static void unknown(struct expander *x, struct node *n, bool local)
 {
 	bool member = n->parent != (uint32_t)(n - x->node);
-	if (x->resolver->root < 0 && !local) {
+	if (x->resolver->root < 0 && *x->cf->mail_root && !local) {
 		refuse(n, REPLY(MISCONFIGURED), "mail_root cannot be opened");
 		return;
 	}
-	int known = local || strcmp(n->domain, x->host) == 0 ? 1 : resolver_domain(x->resolver, n->domain);
+	int known = !*x->cf->mail_root && !local ? 0 : local || strcmp(n->domain, x->host) == 0 ? 1 : resolver_domain(x->resolver, n->domain);
 	if (known < 0) mailbox_trouble(n, errno);
-	else if (!known && resolver_empty(x->resolver)) trouble(n, REPLY(MISCONFIGURED), x->cf->mail_root, "holds no domain: is it mounted?");
+	else if (!known && *x->cf->mail_root && resolver_empty(x->resolver)) trouble(n, REPLY(MISCONFIGURED), x->cf->mail_root, "holds no domain: is it mounted? (If none is wanted, set mail_root to nothing)");
 	else if (!known) refuse(n, member ? REPLY(NO_QUEUE) : REPLY(NOT_LOCAL), "a domain of another host");
 	else refuse(n, REPLY(NO_MAILBOX), "no alias, mailbox or user of that name");
 }

@@ -260,8 +260,10 @@ int monitor_start(const struct config *cf)
 		return pair[0];
 	}
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0) _exit(EX_OSERR);        /* the client's: its end must be seen by who serves it */
-	close(null);
+	/* the client's: its end must be seen by who serves it */
+	if (null < 0 || dup2(null, 0) < 0) close(0);
+	if (null < 0 || dup2(null, 1) < 0) close(1);
+	if (null > 2) close(null);
 	close(pair[0]);
 	signal(SIGCHLD, SIG_IGN);
 	serve(cf, pair[1]);

@@ -25,6 +25,8 @@ bool resolver_open(struct resolver *r, const struct config *cf, bool catch_all)
 	const char *path = catch_all ? cf->catch_all : cf->mail_root;
 	*r = (struct resolver){ .cf = cf, .catch_all = catch_all };
 	if (catch_all && mkdir(path, 0700) != 0 && errno != EEXIST) log_line(LEVEL_ERROR, "cannot make %s: %s", path, strerror(errno));
+	r->root = -1;
+	if (!*path) return false;       /* there are to be none */
 	r->root = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r->root < 0) log_line(LEVEL_ERROR, "cannot open %s: %s", path, strerror(errno));
 	return r->root >= 0;

@@ -151,6 +151,28 @@ imap() {
 	E
 }
 
+# imap_idle BOX COMMAND...: a client waits in IDLE; COMMAND; prints what the server then says by itself, up to EXISTS.
+imap_idle() {
+	dovecot_config "mail_location = maildir:$1" "mailbox_idle_check_interval = 1s"
+	local program=$PEERS/dovecot/usr/lib/dovecot/imap
+	shift
+	clean_env timeout 60 "$PYTHON" - "$(printf '%q ' "${DOVECONF[@]}" -f service=imap -m imap -m ssl -p -e "$program" -c "$DOVECOT/conf")" "$@" 2>>"$DOVECOT/log" <<-'E'
+		import imaplib, subprocess, sys
+		server = imaplib.IMAP4_stream(sys.argv[1])
+		server.select()
+		server.send(b"x IDLE\r\n")
+		assert server.readline().startswith(b"+")
+		subprocess.run(sys.argv[2:], check=True, stdin=sys.stdin)
+		while True:
+		    line = server.readline()
+		    assert line, "the server has gone"
+		    print(line.decode().strip())
+		    if b"EXISTS" in line:
+		        break
+		server.send(b"DONE\r\n")
+	E
+}
+
 dovecot_content() { [ -f "$DOVECOT/log" ] && ! grep -E 'Error|Warning|Fatal|Panic' "$DOVECOT/log"; }
 
 # dovecot_lmtp USER@DOMAIN...: a Dovecot with these users listens for LMTP at $DOVECOT/lmtp and delivers to $DOVECOT/mail/DOMAIN/USER.

@@ -142,3 +142,24 @@ file() { printf '%s\n' "$@" | diff "$BOX/maildirsize" -; }
 	quota_by_imap '*:storage=50K'
 	file 51200S "30000 6"
 }
+
+@test "Mail that maildir-deliver brings is in Dovecot's figure, in the inbox and in a folder; a full mailbox is full for both" {
+	needs dovecot
+	local mail=$BATS_TEST_TMPDIR/mail size
+	mkdir -p "$mail/example.test/alice/.lists"/{new,cur,tmp}
+	BOX=$mail/example.test/alice
+	SETTINGS=(-C /dev/null -o "mail_root=$mail" -o hostname=mx.example.test -o local_domains=none -o quota=64k)
+	printf '%020000d\n' 0 | deliver -f a@b.example -d alice@example.test
+	printf '%030000d\n' 0 | deliver -f a@b.example -d alice+lists@example.test
+	size=$(find "$BOX" -path '*/new/*' -printf '%s\n' | awk '{ n += $1 } END { print n }')
+	tail -n 1 "$BOX/maildirsize"
+	[ "$(awk 'NR > 1 { n += $1 } END { print n }' "$BOX/maildirsize")" = "$size" ]
+	[ "$(quota_by_imap '')" = "$(((size + 1023) / 1024))" ]
+	# one message of overshoot, then no more
+	printf '%030000d\n' 0 | deliver -f a@b.example -d alice@example.test
+	run -75 deliver -f a@b.example -d alice@example.test <<<x
+	[ "$output" = '4.2.2 Mailbox is full' ]
+	[[ "$(quota_by_imap '' append 1000)" == NO*OVERQUOTA* ]]
+	[ "$(quota_by_imap '' expunge 1 expunge 1)" = 30 ]
+	deliver -f a@b.example -d alice@example.test <<<x
+}

@@ -95,6 +95,14 @@ check_dovecot() {
 	done
 }
 
+@test "Dovecot IMAP: a client that waits in IDLE hears of new mail" {
+	needs dovecot
+	mkdir -p "$ROOT/example.test/alice"/{new,cur,tmp}
+	run imap_idle "$ROOT/example.test/alice" "$DELIVER" "${SETTINGS[@]}" -f a@b.example -d alice@example.test
+	[[ "${lines[0]}" == '* 1 EXISTS' ]]
+	dovecot_content
+}
+
 @test "Dovecot IMAP: wrong sizes in a name would be noticed" {
 	needs dovecot
 	local box=$ROOT/example.test/alice

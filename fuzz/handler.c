@@ -29,6 +29,7 @@ static struct {
 	/* the session */
 	bool naughty;           /* not all answers were good */
 	bool evil;              /* it said what is no answer, or one too many: what belongs to what is not known any more */
+	bool raved;             /* what is no answer */
 	bool permanent;         /* it said 5xx */
 } peer;
 
@@ -59,7 +60,7 @@ static void hop_rave(void)
 	char c = ' ';
 	while (fuzz.controls > 0 && c != '\n') hop_say((c = (char)control(), &c), 1);
 	hop_say("\r\n", 2);
-	peer.evil = true;
+	peer.evil = peer.raved = true;
 }
 
 /* One answer; `good` is the code of a good one.  Returns the code, 0 if there was none.  */
@@ -187,6 +188,10 @@ static ssize_t hop_command_line(char *line, const char *behind, size_t left)
 	else if (strcmp(line, "DATA") == 0) {
 		EXPECT((peer.rcpts > 0 && !peer.chunking) || peer.evil);
 		peer.data = hop_answer(354) == 354;
+	} else if (strncmp(line, "Received: ", 10) == 0) {
+		/* Message text, to one that is out of step.  An answer too many is noticed if it comes along with another.  */
+		EXPECT(peer.evil && (peer.raved || fuzz.cut % 8 != 0));
+		peer.closed = true;
 	} else {
 		EXPECT(sscanf(line, "BDAT %zu %7s", &n, last) >= 1 && (!*last || strcmp(last, "LAST") == 0) && (peer.chunking || peer.evil));
 		if (n > left) return -1;
@@ -391,7 +396,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if ((when & 3) == 3) fuzz.deaf_at = when * 8;
 	else if (when & 2) fuzz.stop_at = fuzz.n * (when / 4) / 64;
 	hop_hang_up();
-	peer.naughty = peer.evil = peer.permanent = false;
+	peer.naughty = peer.evil = peer.raved = peer.permanent = false;
 	run(h, flags);
 	dialogue.reliable = !peer.naughty && !fuzz.late;
 	dialogue_check(&dialogue);

@@ -21,6 +21,16 @@ static const struct reply *broken(struct hop *h)
 	return h->failure;
 }
 
+/* Nothing is due before what is said next.  A reply that nobody asked for would shift all that follow: a refusal be taken for a promise, or text
+ * be sent where a command is awaited.  Only what has come along with the last answer is seen; to ask for more would be a system call.  */
+static bool in_step(struct hop *h)
+{
+	if (h->io.head == h->io.tail) return true;
+	h->why = "it talks out of turn";
+	broken(h);
+	return false;
+}
+
 static void hear_hello(struct hop *h);
 
 /* Read one reply, or one with code 354 if that is due.  A 421, or none, ends the dialogue; the session with the client goes on, so 421
@@ -109,7 +119,7 @@ bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, 
 	h->xforward = false;
 	h->rcpt_max = 0;
 	h->why = ours ? NULL : "it refuses us";
-	if (!ours && !good(answer(h, &h->reply))) return h->open = false;
+	if (!ours && !(good(answer(h, &h->reply)) && in_step(h))) return h->open = false;
 	io_puts(&h->io, "LHLO ");
 	io_puts(&h->io, name);
 	io_puts(&h->io, "\r\n");
@@ -133,10 +143,7 @@ void hop_forward(struct hop *h, const char *peer, const char *id)
 void hop_mail(struct hop *h, const struct hop_mail *mail)
 {
 	char size[40] = "";
-	if (h->io.head != h->io.tail) { /* a reply that nobody asked for would shift all that follow */
-		h->why = "it talks out of turn";
-		broken(h);
-	}
+	in_step(h);
 	if (h->size && mail->size) snprintf(size, sizeof size, " SIZE=%llu", mail->size);
 	io_puts(&h->io, "MAIL FROM:<");
 	io_puts(&h->io, mail->from);
@@ -172,14 +179,14 @@ const struct reply *hop_settle(struct hop *h)
 
 const struct reply *hop_begin(struct hop *h)
 {
-	if (h->failure || !h->open) return broken(h);
+	if (h->failure || !h->open || !in_step(h)) return broken(h);
 	h->chunk_len = 0;
 	h->line_start = true;
 	if (h->chunking) return NULL;
 	io_puts(&h->io, "DATA\r\n");
 	const struct reply *r = answer_or_354(h, &h->reply, true);
 	h->in_data = r->code == 354;
-	if (h->in_data) return NULL;
+	if (h->in_data) return in_step(h) ? NULL : h->failure;
 	if (!good(r)) return r;
 	h->why = "it talks nonsense";
 	return broken(h);
@@ -251,10 +258,10 @@ const struct reply *hop_commit(struct hop *h)
 	if (h->chunking) {
 		chunk_answers(h, 0);            /* after a refused chunk the last one has a single answer, and is for nothing */
 		if (h->failure) return h->failure;
-		send_chunk(h, true);
-	} else {
-		io_puts(&h->io, h->line_start ? ".\r\n" : "\r\n.\r\n");
 	}
+	if (!in_step(h)) return h->failure;
+	if (h->chunking) send_chunk(h, true);
+	else io_puts(&h->io, h->line_start ? ".\r\n" : "\r\n.\r\n");
 	unsigned taken = 0, answers = h->accepted;
 	const struct reply *bad = NULL;
 	for (unsigned i = 0; i < answers && h->open; i++) {
@@ -283,7 +290,7 @@ void hop_abandon(struct hop *h)
 
 const struct reply *hop_command(struct hop *h, const char *line)
 {
-	if (!h->open) return broken(h);
+	if (!h->open || !in_step(h)) return broken(h);
 	io_puts(&h->io, line);
 	io_puts(&h->io, "\r\n");
 	return answer(h, &h->reply);

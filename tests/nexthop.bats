@@ -215,6 +215,35 @@ SENDER="250 2.1.0*" NEXT=("250 2.1.0*" "451 4.3.0*" "503 5.5.1*")
 	grep -q 'next hop failed: it talks out of turn' "$LOG"
 }
 
+@test "a reply too many before a message: none of it goes where a command is awaited, and no answer is taken for one to it" {
+	local keywords action
+	for keywords in CHUNKING 8BITMIME; do
+		for action in "RCPT 250 2.1.5 ok\n250 2.0.0 stored" "RCPT 250 2.1.5 ok\n354 go on" "DATA 354 go on\n250 2.0.0 stored" "greeting 220 hop\n220 LMTP"; do
+			[ "$keywords ${action%% *}" != "CHUNKING DATA" ] || continue
+			rm -f "$BATS_TEST_TMPDIR/fake.log"
+			fake "${action%% *}" "${action#* }" PIPELINING "$keywords"
+			run say "${MESSAGE[@]:0:3}" NOOP
+			echo "$keywords $action"
+			if [ "${action%% *}" = greeting ]; then expect "${NEXT[@]}" "250 2.0.0*"
+			else expect "$SENDER" "250 2.1.5*" "451 4.3.0*" "250 2.0.0*"; fi
+			grep -q 'next hop failed: it talks out of turn' "$LOG"
+			refute grep -q -e Received -e BDAT "$BATS_TEST_TMPDIR/fake.log"
+			: >"$LOG"
+		done
+	done
+}
+
+@test "a reply too many to a chunk is not taken for the answer to the message: 451" {
+	fake BDAT '250 2.0.0 chunk\n250 2.0.0 stored'
+	{ lines "EHLO client.example.org" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" DATA
+	  yes "$(printf '%070d\r' 0)" | head -n 1500
+	  lines . QUIT; } >"$BATS_TEST_TMPDIR/in"
+	run over_socket whole "$BATS_TEST_TMPDIR/in" "${OPTIONS[@]}"
+	[[ "$output" == *"451 4.3.0"* ]]
+	grep -q 'next hop failed: it talks out of turn' "$LOG"
+	refute grep -q '^BDAT.*LAST' "$BATS_TEST_TMPDIR/fake.log"
+}
+
 @test "a 2xx instead of 354 is nonsense: 451" {
 	fake DATA '250 2.0.0 what' PIPELINING X-ALL-OR-NOTHING
 	run say "${MESSAGE[@]:0:3}" NOOP

@@ -216,7 +216,8 @@ def child():
     for v in variables:
         name, value = v.split("=", 1)
         os.environ[name] = value.replace("%p", str(os.getpid())).replace("%j", "%d:%d" % (err.st_dev, err.st_ino))
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for ignored in (signal.SIGPIPE, signal.SIGINT, signal.SIGHUP):  # by Python; by a shell that runs the tests in the background, or nohup
+        signal.signal(ignored, signal.SIG_DFL)
     os.execv(command[0], command)
 
 ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what it leaves behind is still our descendant

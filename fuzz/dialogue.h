@@ -227,7 +227,9 @@ static inline void model_bdat(struct dialogue *d, char *arg)
 		return;
 	}
 	if (n == ~0ULL) {
-		EXPECT(hear_enhanced(d).code == 552 && d->out == fuzz.said);
+		struct said r = hear_enhanced(d);
+		EXPECT(r.code == 552 || (d->closed && (fuzz.late || fuzz.stop)));       /* the line may not have come in time */
+		EXPECT(d->out == fuzz.said);
 		d->closed = true;
 		return;
 	}

@@ -384,6 +384,8 @@ static void run(struct handler *h, unsigned flags)
 	if (flags & 16) h->session.io.isize = COMMAND_MAX + 1 + flags / 32;
 	bool well = keeper_run(&(struct keeper){ .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h });
 	EXPECT(h->session.closing && well == !h->session.hung_up && !h->session.tx.open);
+	EXPECT(!h->session.io.stuck || fuzz.late);
+	fuzz.full |= h->session.io.stuck;       /* after the end of the session a client has no time to take its replies piece by piece */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -100,7 +100,8 @@ static bool say_data(void)
 	envelope();
 	say_line("DATA");
 	for (size_t i = 0; i < message_n; i++) {
-		if (message[i] == '.' && (i == 0 || message[i - 1] == '\n')) say_octets(".", 1);
+		bool line = i == 0 || (i > 1 && message[i - 2] == '\r' && message[i - 1] == '\n');       /* a bare LF starts none, though it becomes a line end */
+		if (message[i] == '.' && line) say_octets(".", 1);
 		say_octets(message + i, 1);
 	}
 	say_line(".");

@@ -48,7 +48,7 @@ struct user {
 	char name[LOCAL_MAX + 1];
 };
 
-enum { DESCRIPTORS_PER_COPY = 5, DESCRIPTORS_ELSE = 24, SURELY = 64, MARKS_MOST = 200 };
+enum { DESCRIPTORS_PER_COPY = 4, DESCRIPTORS_ELSE = 24, SURELY = 64, MARKS_MOST = 200 };
 
 static const char mark[] = "Delivered-To:";
 

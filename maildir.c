@@ -102,9 +102,9 @@ int maildir_create(const struct maildir *m, struct maildir_file *f, const char *
 	return e;
 }
 
-int maildir_settle(struct maildir_file *f)
+int maildir_settle(struct maildir_file *f, bool sync)
 {
-	int e = fsync(f->fd) == 0 ? 0 : errno;
+	int e = !sync || fsync(f->fd) == 0 ? 0 : errno;
 	if (close(f->fd) != 0 && !e) e = errno;
 	f->fd = -1;
 	return e;
@@ -132,6 +132,7 @@ int maildir_publish(const struct maildir *m, struct maildir_file *f, uint64_t si
 	return 0;
 }
 
+int maildir_sync_all(const struct maildir *m) { return syncfs(m->new) == 0 ? 0 : errno; }
 int maildir_sync(const struct maildir *m) { return fsync(m->new) == 0 ? 0 : errno; }
 
 void maildir_retract(const struct maildir *m, struct maildir_file *f)

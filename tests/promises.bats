@@ -40,6 +40,34 @@ order() {
 	[ "$output" = "3 3 3 1 0" ]
 }
 
+@test "P1, P2: with forty recipients the file system is synced between the last write and the first rename, and after the last, then the 250" {
+	local rcpts=()
+	for i in {1..40}; do
+		mkdir "$ROOT/example.test/u$i"
+		rcpts+=("RCPT TO:<u$i@example.test>")
+	done
+	lines "EHLO c" "MAIL FROM:<a@b.example>" "${rcpts[@]}" DATA x . QUIT >"$BATS_TEST_TMPDIR/in"
+	traced "$BATS_TEST_TMPDIR/in" >/dev/null
+	run awk '/writev\(.*\/u[0-9]+\/tmp\//{w++; if (s) bad=1} /syncfs\(.*\/new>.* = 0$/{s++; if (w<40 || (s==1 && r) || (s==2 && r<40)) bad=1}
+		/renameat2\(/{r++; if (s!=1) bad=1} /Ok, stored with id/ && /write/{if (s<2) bad=1; ok=1} END{print w, s, r, ok, bad+0}' "$BATS_TEST_TMPDIR/trace"
+	[ "$output" = "40 2 40 1 0" ]
+}
+
+@test "P1, P2: when that sync fails nobody gets it, and the client hears 4xx" {
+	local rcpts=()
+	for i in {1..40}; do
+		mkdir "$ROOT/example.test/u$i"
+		rcpts+=("RCPT TO:<u$i@example.test>")
+	done
+	lines "EHLO c" "MAIL FROM:<a@b.example>" "${rcpts[@]}" DATA x . QUIT >"$BATS_TEST_TMPDIR/in"
+	for when in 1 2; do
+		STRACE=(-e "inject=syncfs:error=EIO:when=$when")
+		traced "$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out"
+		grep -q '^4.. 4' "$BATS_TEST_TMPDIR/out"
+		no_trace
+	done
+}
+
 @test "P1: where renameat2 is not to be had, by a link; synced all the same, and tmp/ is empty" {
 	lines "EHLO c" "${MESSAGE[@]}" QUIT >"$BATS_TEST_TMPDIR/in"
 	for error in ENOSYS EINVAL EPERM; do

@@ -442,9 +442,9 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 	int monitor = monitor_wanted(&d->cf, !o->lmtp) ? monitor_start(&d->cf) : -1;
 	expander_init(&d->expander, &d->cf, &d->resolver, monitor);
 	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root);
-	int status;
+	int status = EX_OK;
+	delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES);
 	if (o->where) status = where(d, o->rcpts, o->count);
-	else if (!delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES)) status = mda_exit(REPLY(LOCAL_ERROR));
 	else status = o->lmtp ? lmtp(d) : mda(d, from, o->rcpts, o->count);
 	monitor_end(monitor);
 	return status;

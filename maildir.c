@@ -157,6 +157,13 @@ static bool is_ours(const char *name, long long *when)
 
 struct dirent64_raw { uint64_t ino; int64_t off; uint16_t len; uint8_t type; char name[]; };
 
+bool maildir_sweep_due(const struct maildir_file *f)
+{
+	enum { SELDOM = 8 };
+	const char *micros = strstr(f->name, ".M");
+	return micros && strtol(micros + 2, NULL, 10) % SELDOM == 0;
+}
+
 void maildir_sweep(const struct maildir *m, time_t now)
 {
 	_Alignas(struct dirent64_raw) char buf[2048];

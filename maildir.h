@@ -48,7 +48,9 @@ int maildir_sync_all(const struct maildir *m);
 /* Remove the file, wherever it got to.  */
 void maildir_retract(const struct maildir *m, struct maildir_file *f);
 
-/* Remove what a crash left in tmp/ under a name of ours more than 36 hours ago; a few at a time.  */
+/* Remove what a crash left in tmp/ under a name of ours more than 36 hours ago; a few at a time.  One delivery in eight,
+ * by the microsecond in its name, is enough for that.  */
+bool maildir_sweep_due(const struct maildir_file *f);
 void maildir_sweep(const struct maildir *m, time_t now);
 
 #endif

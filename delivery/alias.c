@@ -5,6 +5,7 @@
 
 #include <cdb.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ int alias_open(struct alias_table *t, int dir, const char *path, int (*open_at)(
 	*t = (struct alias_table){ .text = -1, .cdb = -1, .path = path };
 	if (snprintf(name, sizeof name, "%s.cdb", path) >= (int)sizeof name) return ENAMETOOLONG;
 	int e = open_table(dir, path, open_at, &text, &t->text);
-	if (e && e != ENOENT) return e;
+	if (e && (e != ENOENT || dir != AT_FDCWD)) return e;
 	int e_cdb = open_table(dir, name, open_at, &cdb, &t->cdb);
 	if (e) {
 		if (!e_cdb) t->owner = cdb.st_uid;

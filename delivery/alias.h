@@ -22,7 +22,8 @@ struct alias_table {
 
 /* Open the table at `path` beneath the directory `dir` (or AT_FDCWD), where `open_at` opens for reading: openat(2), or what keeps the search
  * inside a directory; with O_NONBLOCK, O_NOCTTY and O_CLOEXEC, for what is there may be a FIFO or a terminal.  PATH.cdb is used when it is not older
- * than the text, to the nanosecond, and is owned like it or by root; or when there is no text.  One that is not fit for use beside a text is passed over.
+ * than the text, to the nanosecond, and is owned like it or by root; or, with AT_FDCWD, when there is no text
+ * (a domain's is used beside its text only: who removes the text means it, and most domains have neither, at one call less).  One that is not fit for use beside a text is passed over.
  * 0, ENOENT when there is neither, or another errno: EINVAL for what is no regular file, EPERM for one that others than its owner can write to.
  * Nothing stays open unless 0.  */
 int alias_open(struct alias_table *t, int dir, const char *path, int (*open_at)(int dir, const char *path));

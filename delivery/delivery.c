@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,26 +51,20 @@ enum { DESCRIPTORS_PER_COPY = 4, DESCRIPTORS_ELSE = 24, SURELY = 64, MARKS_MOST 
 
 static const char mark[] = "Delivered-To:";
 
-/* One mapping, of which a page that is not used costs nothing.  */
-static void *reserve(size_t n)
+void delivery_init(struct delivery *d, const struct config *cf, int monitor, size_t room)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return p == MAP_FAILED ? NULL : p;
-}
-
-bool delivery_init(struct delivery *d, const struct config *cf, int monitor, size_t room)
-{
-	size_t users = monitor >= 0 ? room * sizeof *d->user : 0, jobs = monitor >= 0 ? DELIVERY_JOBS * sizeof *d->job : 0;
+	/* a process has one delivery; a page that is not used costs nothing, and a mapping would be a call more */
+	static struct recipient all[DELIVERY_ROOM];
+	static struct user user[DELIVERY_ROOM];
+	static struct external job[DELIVERY_JOBS];
 	d->cf = cf;
 	d->monitor = monitor;
 	d->spool = -1;
-	d->room = room;
+	d->room = room < DELIVERY_ROOM ? room : DELIVERY_ROOM;
 	d->most = (SURELY - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
-	d->all = reserve(room * sizeof *d->all + users + jobs);
-	if (!d->all) return false;
-	d->user = (void *)(d->all + room);
-	d->job = (void *)((char *)d->user + (users + 15) / 16 * 16);
-	return true;
+	d->all = all;
+	d->user = user;
+	d->job = job;
 }
 
 static void raise_limit(struct delivery *d)
@@ -494,7 +487,7 @@ void delivery_keep(struct delivery *d)
 		log_line(LEVEL_DEBUG, "stored as %s", c->file.name);
 		c->file.where = MAILDIR_NONE;         /* not ours to remove any more */
 		mailbox_count(&c->mailbox, &c->box, c->head_len + d->size);
-		maildir_sweep(&c->box, now);
+		if (maildir_sweep_due(&c->file)) maildir_sweep(&c->box, now);
 	}
 }
 

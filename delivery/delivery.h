@@ -12,7 +12,7 @@
 #include "monitor.h"
 #include "reply.h"
 
-enum { DELIVERY_BODY = 65536, DELIVERY_JOBS = 16 };
+enum { DELIVERY_BODY = 65536, DELIVERY_JOBS = 16, DELIVERY_ROOM = 20000 };
 
 struct recipient;
 
@@ -56,8 +56,8 @@ struct delivery {
 	char body[DELIVERY_BODY];
 };
 
-/* Once: `room` is the greatest number of recipients; there may be a monitor.  False without the memory.  */
-bool delivery_init(struct delivery *d, const struct config *cf, int monitor, size_t room);
+/* Once in a process: `room` is the greatest number of recipients, DELIVERY_ROOM at most; there may be a monitor.  */
+void delivery_init(struct delivery *d, const struct config *cf, int monitor, size_t room);
 
 /* A mailbox (its directory, taken over) for a recipient: a folder of it, its quota, and whether it is on hold are looked at.  A second name of the same
  * mailbox makes no second copy.  NULL, or the refusal.  */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -39,7 +40,7 @@ struct found {
 
 enum { FD_MESSAGE, FD_OWNER, FD_AGENT, NOBODY = 65534 };
 
-bool monitor_wanted(const struct config *cf, bool one_message) { return one_message || geteuid() == 0 || *cf->agent || cf->domain_agents || cf->alias_programs; }
+bool monitor_wanted(const struct config *cf, bool one_message) { return one_message || getauxval(AT_EUID) == 0 || *cf->agent || cf->domain_agents || cf->alias_programs; }
 
 /* --- the other side --- */
 

@@ -164,7 +164,7 @@ _Noreturn void writer_run(const struct config *cf, const struct passwd *user, in
 	const struct reply *r = e ? trouble(w, "cannot become him", strerror(e)) : open_home(w);
 	if (!r) r = open_forward(w, &forward);
 	if (!r && cf->sandbox) sandbox_beneath(w->home);
-	if (!r && !delivery_init(&w->delivery, cf, -1, WRITER_NAMES)) r = REPLY(LOCAL_ERROR);
+	if (!r) delivery_init(&w->delivery, cf, -1, WRITER_NAMES);
 	if (!answer(w, r) || r || !channel_send_file(channel, forward, forward < 0 ? ENOENT : 0)) _exit(EX_OK);
 	if (forward >= 0) close(forward);
 	while ((n = channel_receive(channel, &w->order, sizeof w->order, NULL)) > 0 && serve(w, (size_t)n, &begun)) continue;

@@ -33,6 +33,7 @@ void text_start(struct text *x, int fd)
 	x->lines = x->line = 0;
 	x->at = 0;
 	x->i = x->n = 0;
+	x->end = false;
 }
 
 /* Octet k of what is to come is in the buffer; false when there is none.  */
@@ -41,10 +42,11 @@ static bool fill(struct text *x, size_t k)
 	memmove(x->buf, x->buf + x->i, x->n - x->i);
 	x->n -= x->i;
 	x->i = 0;
-	while (x->n <= k && !x->error) {
+	while (x->n <= k && !x->error && !x->end) {
 		ssize_t got = pread(x->fd, x->buf + x->n, sizeof x->buf - x->n, x->at);
 		if (got < 0 && errno == EINTR) continue;
 		if (got < 0) x->error = errno;
+		x->end = got == 0;
 		if (got <= 0) return false;
 		x->n += (size_t)got;
 		x->at += got;

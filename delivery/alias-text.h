@@ -16,6 +16,7 @@ struct text {
 	off_t at;
 	size_t i, n;            /* buf[i] to buf[n - 1] are not used up yet */
 	char name[ALIAS_NAME];  /* in lower case */
+	bool end;               /* the file's: asked for once, not at each look ahead */
 	char buf[32768];
 };
 

@@ -133,6 +133,8 @@ class Run:
                 self.one(size, ["example.test/alice"], chunked)
         self.one(3000, ["example.test/alice", "example.test/bob", "example.test/carol"])
         self.as_agent(200000, ["example.test/carol", "example.test/dave"])
+        for size in 3000, 70000:                        # so many that the file system is synced, and not each file
+            self.one(size, ["example.test/member%d" % i for i in range(40)])
 
     def crowd(self, number):
         """One of several clients at the same time, with several messages each."""

@@ -133,7 +133,7 @@ class Run:
                 self.one(size, ["example.test/alice"], chunked)
         self.one(3000, ["example.test/alice", "example.test/bob", "example.test/carol"])
         self.as_agent(200000, ["example.test/carol", "example.test/dave"])
-        for size in 3000, 70000:                        # so many that the file system is synced, and not each file
+        for size in 300, 3000, 9000, 70000, 3000:       # so many that the file system is synced, and not each file
             self.one(size, ["example.test/member%d" % i for i in range(40)])
 
     def crowd(self, number):

@@ -368,6 +368,10 @@ static void test_choice(void)
 	}
 	unlink(path);
 	check_text(find("a"), "cdb", "a cdb alone");
+	struct alias_table t;
+	int root = open("/", O_RDONLY);
+	check_number((unsigned)alias_open(&t, root, path, open_at), ENOENT, "a cdb alone beneath a directory");
+	close(root);
 	chmod(cdb_path, 0666);
 	check_text(find("a"), "EPERM", "which all can write to");
 	unlink(cdb_path);

@@ -313,6 +313,7 @@ static const char usage[] =
 	"       maildir-deliver [-C file] [-o name=value]... --make user@domain\n"
 	"       maildir-deliver [-C file] [-o name=value]... --where address...\n"
 	"       maildir-deliver [-C file] [-o name=value]... --rebuild-aliases [file]...\n"
+	"       newaliases [-C file] [-o name=value]... [file]...\n"
 	"       maildir-deliver [--show-config | --version | --help]\n"
 	"\n"
 	"Delivers to Maildirs beneath mail_root: as an LMTP server on standard input and output, or one message.\n"
@@ -331,6 +332,13 @@ static int wrong_usage(void)
 	return EX_USAGE;
 }
 
+/* A link of that name does what administrators know it for.  */
+static bool is_newaliases(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+	return strcmp(slash ? slash + 1 : program, "newaliases") == 0;
+}
+
 /* The options.  Returns -1 to go on, else the exit status.  */
 static int options(struct options *o, struct config *cf, int argc, char **argv)
 {
@@ -342,6 +350,7 @@ static int options(struct options *o, struct config *cf, int argc, char **argv)
 	int opt;
 	opterr = 0;
 	o->sender = "";
+	o->rebuild = argc > 0 && is_newaliases(argv[0]);
 	o->rcpts = argv;        /* what was read of argv is free to hold them */
 	while ((opt = getopt_long(argc, argv, CONFIG_SHORT "f:d:", longs, NULL)) != -1) {
 		if (opt == OPT_VERSION) return puts("maildir-deliver " VERSION), EX_OK;

@@ -17,9 +17,15 @@ load helper
 	grep -q '^ExecStart=/usr/sbin/smtp-handler' lib/systemd/system/smtp@.service
 	printf '%s\n' "EHLO c" "MAIL FROM:<>" "RCPT TO:<alice@example.test>" DATA x . QUIT | clean_env usr/sbin/smtp-handler "${SETTINGS[@]}" >/dev/null 2>>"$LOG"
 	[ "$(count "$ROOT/example.test/alice")" = 1 ]
+	[ "$(readlink usr/bin/newaliases)" = maildir-deliver ]
 	cd "$TESTS/.."
 	make -s "${where[@]}" uninstall >/dev/null
-	[ -z "$(find "$BATS_TEST_TMPDIR/root" -type f)" ]
+	[ -z "$(find "$BATS_TEST_TMPDIR/root" -type f -o -type l)" ]
+	# that of another mail server stays as it is
+	echo "another's" >"$BATS_TEST_TMPDIR/root/usr/bin/newaliases"
+	make -s "${where[@]}" install >/dev/null
+	make -s "${where[@]}" uninstall >/dev/null
+	[ "$(cat "$BATS_TEST_TMPDIR/root/usr/bin/newaliases")" = "another's" ]
 }
 
 @test "the program is hardened" {

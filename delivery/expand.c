@@ -15,7 +15,7 @@
 #include "log.h"
 #include "writer.h"
 
-enum { TEXT_ESCAPED = 4 * PATH_MAX_LEN + 8, MANY = 100 };
+enum { TEXT_ESCAPED = 4 * PATH_MAX_LEN + 8 };
 
 static int open_anywhere(int dir, const char *path) { return openat(dir, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }
 
@@ -156,6 +156,7 @@ static bool add_member(struct expander *x, struct node *of, enum member_kind kin
 	}
 	n = new_node(x, of, text);
 	if (!n) return false;
+	strcpy(n->domain, of->domain);  /* of bare names in an included file */
 	if (kind == MEMBER_BAD) trouble(n, REPLY(BAD_ALIAS), of->why, "a member cannot be read");
 	else if (kind == MEMBER_FILE && strcmp(text, "/dev/null") == 0) n->kind = NODE_NULL;
 	else if (from->forward) trouble(n, REPLY(BAD_ALIAS), of->why, "programs and files are not taken in a .forward");
@@ -174,7 +175,6 @@ static void expand_list(struct expander *x, struct node *of, const char *list, s
 	bool room = true;
 	of->kind = NODE_LIST;
 	while (room && !(from.forward && x->count > before + EXPAND_FORWARD) && (kind = alias_member(&list, from.lines, text, sizeof text)) != MEMBER_END) room = add_member(x, of, kind, text, &from);
-	if (x->count > MANY) channel_raise_limit();
 	if (!room || (from.forward && x->count > before + EXPAND_FORWARD)) trouble(of, REPLY(BAD_ALIAS), of->why, "too many or too deep");
 	else if (x->count == before) trouble(of, REPLY(BAD_ALIAS), of->why, "it is empty");
 }
@@ -182,7 +182,6 @@ static void expand_list(struct expander *x, struct node *of, const char *list, s
 static void include(struct expander *x, struct node *n)
 {
 	int table = n->fd;
-	snprintf(n->domain, sizeof n->domain, "%s", x->node[n->parent].domain);
 	snprintf(n->why, sizeof n->why, "included");
 	char *text = NULL;
 	errno = EPERM;
@@ -207,7 +206,8 @@ static bool open_own(struct expander *x, struct node *n)
 	if (x->resolver->root >= 0 && resolver_domain_path(x->resolver, n->domain, domain)) {
 		snprintf(x->own_path, sizeof x->own_path, "%s/.aliases", domain);
 		int e = alias_open(&x->own, x->resolver->root, x->own_path, resolver_file);
-		if (e && !resolver_absent(e)) {
+		bool absent = e == ENOENT || (resolver_absent(e) && resolver_domain(x->resolver, n->domain) != 1);
+		if (e && !absent) {     /* a link that leads nowhere was meant to be a table */
 			trouble(n, REPLY(BAD_ALIAS), x->own_path, e == EPERM ? "others than its owner can write to it" : strerror(e));
 			return false;
 		}
@@ -273,7 +273,7 @@ static void choose_agent(struct expander *x, struct node *n, bool user)
 	if (x->cf->domain_agents && x->resolver->root >= 0 && resolver_domain_path(x->resolver, n->domain, domain)) {
 		snprintf(path, sizeof path, "%s/.agent", domain);
 		n->agent = resolver_file(x->resolver->root, path);
-		if (n->agent < 0 && !resolver_absent(errno)) trouble(n, REPLY(AGENT_TROUBLE), path, strerror(errno));
+		if (n->agent < 0 && errno != ENOENT) trouble(n, REPLY(AGENT_TROUBLE), path, strerror(errno));
 	}
 	if (n->kind == NODE_REFUSED || (n->agent < 0 && !*x->cf->agent)) return;
 	struct stat st;
@@ -411,6 +411,7 @@ const struct reply *expand(struct expander *x, const struct path *rcpt)
 	if (r) return refuse(n, r, "no mailbox or domain can have this name");
 	for (size_t i = 0; i < x->count; i++) {
 		if (i == 1) seen_before(x, n);
+		if (i == EXPAND_FEW) channel_raise_limit();    /* each place that is found holds a descriptor */
 		route(x, &x->node[i]);
 	}
 	return verdict(x);

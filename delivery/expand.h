@@ -15,7 +15,7 @@
 #include "reply.h"
 #include "resolve.h"
 
-enum { EXPAND_NODES = 10000, EXPAND_DEPTH = 20, EXPAND_FORWARD = 100 /* members */, EXPAND_WHY = 200, EXPAND_SEEN = 1 << 15 };
+enum { EXPAND_NODES = 10000, EXPAND_DEPTH = 20, EXPAND_FORWARD = 100 /* members */, EXPAND_WHY = 200, EXPAND_SEEN = 1 << 15, EXPAND_FEW = 16 };
 
 enum node_kind {
 	NODE_LIST,              /* not routed yet, or led to others: its children are the nodes with it as parent */

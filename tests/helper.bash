@@ -8,12 +8,13 @@ DELIVER=$BUILD/maildir-deliver
 FIXTURES=$TESTS/fixtures
 PYTHON=$(command -v /usr/bin/python3 || command -v python3)
 
-setup() {
+setup_mail() {
 	ROOT=$BATS_TEST_TMPDIR/mail
 	LOG=$BATS_TEST_TMPDIR/log
 	mkdir -p "$ROOT/example.test/alice" "$ROOT/example.test/bob"
 	SETTINGS=(-C /dev/null -o "mail_root=$ROOT" -o hostname=mx.example.test -o local_domains=none)
 }
+setup() { setup_mail; }
 
 # The environment of a program under test.
 clean_env() { env -i PATH="$PATH" LC_ALL=C TZ=UTC ${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} "$@"; }

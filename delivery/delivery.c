@@ -297,7 +297,7 @@ static void write_spool(struct delivery *d)
 		int n = snprintf(head, sizeof head, "Return-Path: <%s>\n%s %s\n", j->sender, mark, j->rcpt);
 		e = d->spool < 0 ? errno : write_all(d->spool, &(struct iovec){ head, (size_t)n }, 1);
 	}
-	if (!e) e = write_all(d->spool, &(struct iovec){ d->body, d->body_len }, 1);
+	if (!e && d->body_len > 0) e = write_all(d->spool, &(struct iovec){ d->body, d->body_len }, 1);
 	if (!e) return;
 	log_line(LEVEL_ERROR, "cannot keep a message for a program: %s", strerror(e));
 	if (!d->error) d->error = e;

@@ -189,10 +189,22 @@ static const struct reply *run_job(const struct config *cf, struct job *j, const
 	unsigned ms = (unsigned)(cf->deliver_timeout - cf->deliver_timeout / 4);
 	if (j->kind == JOB_AGENT) return run_agent(cf, j, fds, ms);
 	int e = cf->alias_programs ? become_owner(cf, fds[FD_OWNER]) : EPERM;
-	if (!e && j->kind == JOB_FILE) return program_append(j, fds[FD_MESSAGE]);
+	const struct passwd *pw = e ? NULL : getpwuid(geteuid());
+	snprintf(j->user, sizeof j->user, "%s", pw ? pw->pw_name : "");
+	if (!e && j->kind == JOB_FILE) return program_append(j, fds[FD_MESSAGE], ms);
 	if (!e && program_words(j, j->command, false, room, argv)) return program_run(j, argv, fds[FD_MESSAGE], "/", ms);
 	log_line(LEVEL_ERROR, "cannot run a program of an alias: %s", e ? strerror(e) : "its command cannot be read");
 	return REPLY(AGENT_TROUBLE);
+}
+
+/* The message again, by a descriptor that its reader cannot write to: another program may come after him.  */
+static int read_only(int message)
+{
+	char path[40];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", message);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) log_line(LEVEL_ERROR, "cannot read a message for a program: %s", strerror(errno));
+	return fd;
 }
 
 static void terminate(char *s, size_t size) { s[size - 1] = '\0'; }
@@ -210,7 +222,8 @@ static void serve_run(const struct config *cf, int channel, struct request *q, i
 	terminate(j->domain, sizeof j->domain);
 	terminate(j->detail, sizeof j->detail);
 	if (fork_with(cf, &ours, &its) == 0) {
-		const struct reply *r = run_job(cf, j, fds);
+		fds[FD_MESSAGE] = read_only(fds[FD_MESSAGE]);
+		const struct reply *r = fds[FD_MESSAGE] < 0 ? REPLY(AGENT_TROUBLE) : run_job(cf, j, fds);
 		int32_t row = (int32_t)((r ? r : REPLY(FLUSHED)) - reply_table);
 		channel_send(its, &row, sizeof row, NULL);
 		_exit(EX_OK);

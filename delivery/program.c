@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -112,6 +115,7 @@ _Noreturn static void execute(const struct job *j, char *const argv[], int messa
 	setsid();       /* so that all of it can be ended together */
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int sig = 1; sig < 32; sig++) signal(sig, SIG_DFL);
+	syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);  /* what our caller left open is not for others */
 	if (chdir(home) != 0 && chdir("/") != 0) _exit(EX_TEMPFAIL);
 	if (lseek(message, 0, SEEK_SET) == 0 && dup2(message, 0) == 0 && null >= 0 && dup2(null, 1) == 1) execve(argv[0], argv, envp);
 	log_line(LEVEL_ERROR, "cannot execute %.500s: %s", argv[0], strerror(errno));
@@ -121,12 +125,13 @@ _Noreturn static void execute(const struct job *j, char *const argv[], int messa
 const struct reply *program_run(const struct job *job, char *const argv[], int message, const char *home, unsigned ms)
 {
 	struct timespec limit = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
-	sigset_t child;
+	sigset_t child, all;
 	int status = 0;
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
+	sigfillset(&all);       /* else a signal to stop would end the wait, and the limit with it */
 	signal(SIGCHLD, SIG_DFL);
-	sigprocmask(SIG_BLOCK, &child, NULL);
+	sigprocmask(SIG_BLOCK, &all, NULL);
 	pid_t pid = fork();
 	if (pid == 0) execute(job, argv, message, home);
 	if (pid < 0) return REPLY(AGENT_TROUBLE);
@@ -187,13 +192,28 @@ static int append(const struct job *j, int fd, int message)
 	return !e && fsync(fd) != 0 ? errno : e;
 }
 
-const struct reply *program_append(const struct job *job, int message)
+/* 0 or errno.  Who waited for ever would write when nobody waits for him any more.  */
+static int lock_file(int fd, unsigned ms)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int r;
+	clock_signals();
+	clock_start(ms);
+	uint32_t deadline = clock_deadline(ms);
+	do r = fcntl(fd, F_SETLKW, &lock);
+	while (r != 0 && errno == EINTR && !clock_passed(deadline));
+	int e = r == 0 ? 0 : errno == EINTR ? EBUSY : errno;
+	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+	return e;
+}
+
+const struct reply *program_append(const struct job *job, int message, unsigned ms)
+{
 	struct stat st;
 	char name[1024];
 	int fd = open(job->command, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
-	int e = fd < 0 || fcntl(fd, F_SETLKW, &lock) != 0 || fstat(fd, &st) != 0 ? errno : !S_ISREG(st.st_mode) ? EINVAL : 0;
+	int e = fd < 0 || fstat(fd, &st) != 0 ? errno : !S_ISREG(st.st_mode) ? EINVAL : lock_file(fd, ms);
+	if (!e && fstat(fd, &st) != 0) e = errno;       /* the size that counts is the one behind the lock */
 	if (!e) {
 		e = append(job, fd, message);
 		if (e && ftruncate(fd, st.st_size) != 0) log_line(LEVEL_ERROR, "half a message remains at the end of an mbox");

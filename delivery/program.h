@@ -14,8 +14,8 @@ bool program_words(const struct job *job, const char *command, bool expand, char
  * status means: EX_OK is NULL; EX_DATAERR, EX_NOUSER and EX_NOPERM are permanent, everything else is temporary (P9).  */
 const struct reply *program_run(const struct job *job, char *const argv[], int message, const char *home, unsigned ms);
 
-/* Append the message to the mbox file job->command (made with mode 0600), locked by fcntl(2), with a From_ line and ">" before
+/* Append the message to the mbox file job->command (made with mode 0600), locked by fcntl(2) within `ms` milliseconds, with a From_ line and ">" before
  * lines that look like one; synced, or cut back to what it was.  */
-const struct reply *program_append(const struct job *job, int message);
+const struct reply *program_append(const struct job *job, int message, unsigned ms);
 
 #endif

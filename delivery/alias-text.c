@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "names.h"
 
 int text_status(int fd, struct stat *st)
 {
@@ -129,6 +130,15 @@ static int name_octet(struct text *x, bool quoted)
 	return c;
 }
 
+/* As an address is, before it is looked up.  */
+static void canonical_name(struct text *x)
+{
+	char name[NAME_LOCAL + 1];
+	if (!utf8_valid(x->name)) x->broken = "the name is no UTF-8";
+	else if (!names_local(name, x->name) || strlen(name) >= ALIAS_NAME) x->broken = "the name is too long";
+	else strcpy(x->name, name);
+}
+
 static void read_name(struct text *x)
 {
 	size_t n = 0;
@@ -142,14 +152,13 @@ static void read_name(struct text *x)
 		x->name[n++] = (char)c;
 	}
 	x->name[n] = '\0';
-	fold(x->name);
 	if (x->broken) return;
 	if (quoted) x->i++;
 	skip_blanks(x);
 	if (peek(x, 0) != ':') x->broken = "no colon after the name";
 	else if (n == 0) x->broken = "no name";
-	else if (!utf8_valid(x->name)) x->broken = "the name is no UTF-8";
 	else x->i++;
+	if (!x->broken) canonical_name(x);
 }
 
 static void judge_value(struct text *x, char *value)

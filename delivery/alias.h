@@ -32,7 +32,7 @@ void alias_close(struct alias_table *t);
 /* Look up a name in lower case.  1 and *value, the right-hand side in one line, without blanks around it and with one where lines were joined, which
  * stays until the next look-up or alias_close; *line is where it begins in the text, 0 when it comes from the cdb.  0: no such name.  -1 with errno:
  * EBADMSG for a compiled table that is no table, E2BIG for a value that is too long, else what reading said.  Names in the table may be quoted and are
- * compared without regard to the case of ASCII letters; of two equal ones the first counts.  A line that is broken is passed over, with those that
+ * compared as names_local makes them, without regard to case; of two equal ones the first counts.  A line that is broken is passed over, with those that
  * continue it (alias_compile tells of it); members are not judged.  Memory does not grow with the table.  */
 int alias_lookup(struct alias_table *t, const char *name, const char **value, unsigned *line);
 

@@ -56,7 +56,7 @@ static const struct reply *mailbox_trouble(struct node *n, int e) { return troub
 static bool same_place(const struct node *a, const struct node *b)
 {
 	return a->literal == b->literal && a->final == b->final && strcmp(a->local, b->local) == 0 && strcmp(a->domain, b->domain) == 0 &&
-		strcmp(a->detail, b->detail) == 0 && (*a->local || strcmp(a->text, b->text) == 0);
+		a->separator == b->separator && strcmp(a->detail, b->detail) == 0 && (*a->local || strcmp(a->text, b->text) == 0);
 }
 
 /* Whether an equal node was there; if not, it is now.  */
@@ -255,11 +255,9 @@ static bool by_aliases(struct expander *x, struct node *n, bool local, const cha
 /* With its detail, and without.  */
 static bool by_name(struct expander *x, struct node *n, bool local)
 {
-	char whole[NAME_LOCAL + LOCAL_MAX + 2], detail[LOCAL_MAX + 1];
+	char whole[2 * NAME_LOCAL + 2], detail[NAME_LOCAL + 1];
 	if (n->final) return false;
-	if (*n->detail) {
-		snprintf(detail, sizeof detail, "%s", n->detail);
-		fold(detail);
+	if (*n->detail && names_local(detail, n->detail)) {
 		snprintf(whole, sizeof whole, "%s%c%s", n->local, n->separator, detail);
 		if (by_aliases(x, n, local, whole)) return true;
 	}

@@ -154,8 +154,11 @@ static const struct reply *handler_verify(struct session *s, const char *what, b
 	bool ascii = true;
 	for (const char *c = what; *c; c++) ascii &= (unsigned char)*c < 0x80;
 	if (!ascii && !h->hop.smtputf8) return REPLY(NO_SMTPUTF8);
-	snprintf(line, sizeof line, "%s %.4000s%s", list ? "EXPN" : "VRFY", what, ascii ? "" : " SMTPUTF8");
-	return hop_command(&h->hop, line);
+	h->hop.utf8 = s->verify_utf8 && h->hop.smtputf8;
+	snprintf(line, sizeof line, "%s %.4000s%s", list ? "EXPN" : "VRFY", what, h->hop.utf8 ? " SMTPUTF8" : "");
+	const struct reply *r = hop_command(&h->hop, line);
+	h->hop.utf8 = false;
+	return r;
 }
 
 static void handler_tell(struct session *s, const struct event *e)

@@ -79,7 +79,7 @@ static void check_echo(const struct reply_text *r)
 	memcpy(fuzz.text, fuzz.out, fuzz.said);
 	fuzz.n = fuzz.said;
 	fuzz.at = 0;
-	EXPECT(reply_read(&io, 1000, &again) == IO_OK && again.reply.code == r->reply.code && strcmp(again.status, r->status) == 0);
+	EXPECT(reply_read(&io, 1000, false, &again) == IO_OK && again.reply.code == r->reply.code && strcmp(again.status, r->status) == 0);
 	if (longest < 512) EXPECT(strcmp(again.text, r->text) == 0);
 	memcpy(fuzz.text, kept, n);
 	fuzz.n = n;
@@ -93,7 +93,7 @@ static void run(size_t isize)
 	struct io io = { .in = 0, .out = 1, .ibuf = malloc(isize), .isize = isize, .obuf = buf, .osize = sizeof buf, .write_ms = 1000,
 		.end = clock_deadline(100000) };
 	for (size_t i = 0; i < wanted; i++) {
-		enum io_result got = reply_read(&io, 1000, &r);
+		enum io_result got = reply_read(&io, 1000, false, &r);
 		EXPECT(got == want[i].got);
 		if (got != IO_OK) continue;
 		EXPECT(r.reply.code == want[i].code && r.reply.code >= 200 && r.reply.code < 560);

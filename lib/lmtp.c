@@ -39,7 +39,7 @@ static const struct reply *answer_or_354(struct hop *h, struct reply_text *r, bo
 {
 	if (h->unheard) hear_hello(h);
 	if (!h->open) return broken(h);
-	enum io_result got = reply_read(&h->io, h->timeout, r);
+	enum io_result got = reply_read(&h->io, h->timeout, h->utf8, r);
 	bool unfit = got == IO_OK && r->reply.code / 100 == 3 && !(due && r->reply.code == 354);
 	if (got != IO_OK || unfit) {
 		h->why = got == IO_TIMEOUT ? "it does not answer in time" : got == IO_END ? "it has closed the connection" : "it talks nonsense";

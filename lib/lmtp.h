@@ -28,6 +28,7 @@ struct hop {
 	const char *why;        /* why the dialogue has broken, for the log; NULL when that is not the next hop's fault */
 	const struct reply *failure;    /* first failure of the transaction; then all else is for nothing */
 	size_t chunk_len;
+	bool utf8;              /* the next reply may be beyond ASCII */
 	struct reply_text mail_reply, reply;
 	char in[HOP_INPUT];
 	struct reply_text kept; /* a refusal of chunks or message, which later answers must not overwrite */

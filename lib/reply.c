@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "reply.h"
 
+#include "address.h"
 #include "clock.h"
 
 #include <stdio.h>
@@ -77,7 +78,7 @@ static void append(struct reply_text *r, const char *text, bool first)
 	snprintf(r->text + used, room, "%s%s", first ? "" : "\n", text);
 }
 
-enum io_result reply_read(struct io *io, unsigned ms, struct reply_text *r)
+enum io_result reply_read(struct io *io, unsigned ms, bool utf8, struct reply_text *r)
 {
 	char code[4] = "";
 	uint32_t deadline = clock_deadline(ms);         /* for all of its lines */
@@ -88,8 +89,9 @@ enum io_result reply_read(struct io *io, unsigned ms, struct reply_text *r)
 		enum io_result got = io_line(io, 4096, ms, false, &s, &n);
 		if (got != IO_OK) return got;
 		if (clock_passed(deadline)) return IO_TIMEOUT;
+		bool high = utf8 && utf8_valid(s);
 		for (size_t i = 0; i < n; i++)
-			if ((unsigned char)s[i] < ' ' || (unsigned char)s[i] >= 0x7f) s[i] = '?';
+			if ((unsigned char)s[i] < ' ' || s[i] == 0x7f || ((unsigned char)s[i] >= 0x80 && !high)) s[i] = '?';
 		if (n < 3 || !digits(s, 3) || s[1] > '5' || s[0] < '2' || s[0] > '5' || (n > 3 && s[3] != ' ' && s[3] != '-')) return IO_BAD_EOL;
 		if (lines == 0) memcpy(code, s, 3);
 		else if (memcmp(code, s, 3) != 0) return IO_BAD_EOL;

@@ -21,6 +21,7 @@ struct reply {
 	X(BYE, 221, "2.0.0", "Bye") \
 	X(GO_AHEAD, 354, "", "End data with <CRLF>.<CRLF>") \
 	X(IS_A_LIST, 252, "2.1.5", "This is a list, EXPN tells its members") \
+	X(UTF8_ANSWER, 252, "2.6.8", "The answer cannot be told without SMTPUTF8") \
 	X(LONG_LIST, 252, "2.1.5", "This list is too long to be told") \
 	X(CANNOT_VRFY, 252, "2.0.0", "Send some mail and see") \
 	X(TIMEOUT, 421, "4.4.2", "Timeout") \
@@ -95,8 +96,8 @@ struct reply_text {
 };
 
 /* Read one reply, of any number of lines, of which each must be "CODE[ -]text" with the same code (RFC 5321 4.2); control octets
- * become "?".  Its enhanced code is taken off the text, or made from the class.  Anything else is IO_BAD_EOL.  */
-enum io_result reply_read(struct io *io, unsigned ms, struct reply_text *r);
+ * become "?", and if not `utf8` those beyond ASCII.  Its enhanced code is taken off the text, or made from the class.  Anything else is IO_BAD_EOL.  */
+enum io_result reply_read(struct io *io, unsigned ms, bool utf8, struct reply_text *r);
 
 /* Put a reply out, a line for each line of its text, none longer than 512 octets.  */
 void reply_put(struct io *io, const struct reply *r);

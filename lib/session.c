@@ -149,6 +149,12 @@ static const struct reply *verb_http(struct session *s, char *arg)
 	return NULL;
 }
 
+static bool is_ascii(const char *s)
+{
+	while (*s && (unsigned char)*s < 0x80) s++;
+	return *s == '\0';
+}
+
 /* VRFY and EXPN: "what [SMTPUTF8]" (RFC 6531 3.7.4.2).  */
 static const struct reply *verify(struct session *s, char *arg, bool list)
 {
@@ -158,11 +164,12 @@ static const struct reply *verify(struct session *s, char *arg, bool list)
 	if (utf8) arg[n - w] = '\0';
 	if (!utf8_valid(arg)) return REPLY(BAD_RCPT);
 	if (!s->cf->vrfy) return list ? REPLY(NO_EXPN) : REPLY(CANNOT_VRFY);
-	for (const char *c = arg; *c; c++)
-		if ((unsigned char)*c >= 0x80 && !utf8) return REPLY(UTF8_ADDRESS);
+	if (!utf8 && !is_ascii(arg)) return REPLY(UTF8_ADDRESS);
 	settle(s);
 	if (s->tx.chunks) return REPLY(CANNOT_VRFY);    /* the line to the next hop belongs to the message */
-	return s->backend->verify(s, arg, list);
+	s->verify_utf8 = utf8;
+	const struct reply *r = s->backend->verify(s, arg, list);
+	return utf8 || is_ascii(r->text) ? r : REPLY(UTF8_ANSWER);
 }
 
 static const struct reply *verb_vrfy(struct session *s, char *arg) { return verify(s, arg, false); }

@@ -66,6 +66,7 @@ struct session {
 	const char *id;         /* of the session; a message is ID.N */
 	char helo[DOMAIN_MAX + 1];
 	bool extended;          /* EHLO or LHLO */
+	bool verify_utf8;       /* the answer to this VRFY or EXPN may be beyond ASCII */
 	bool closing;
 	bool silent;            /* the peer speaks first: what it says is read before it is greeted */
 	bool hung_up;           /* we ended it, not the peer */

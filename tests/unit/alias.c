@@ -97,7 +97,7 @@ static const struct row { const char *text, *name, *want; unsigned line; const c
 	{ "Post-Master: b\n", "post-master", "b", 1, "" },
 	{ "post-master: b\n", "Post-Master", "(none)", 0, "" },
 	{ "Gr\xc3\xbc\xc3\x9f: \xc3\xa4@b\n", "gr\xc3\xbc\xc3\x9f", "\xc3\xa4@b", 1, "" },
-	{ "\xc3\x84: b\n", "\xc3\xa4", "(none)", 0, "" },
+	{ "\xc3\x84: b\n", "\xc3\xa4", "b", 1, "" },
 	{ "\"a\": b\n", "a", "b", 1, "" },
 	{ "\"A b:\\\"c\\\\d\\e\" : b\n", "a b:\"c\\de", "b", 1, "" },
 	{ "\"#a\": b\n", "#a", "b", 1, "" },

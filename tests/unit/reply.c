@@ -122,7 +122,7 @@ static void test_read(void)
 		struct reply_text *r = malloc(sizeof *r);
 		if (!r) abort();
 		const char *in = show(read_rows[i].in, read_rows[i].n);
-		enum io_result got = reply_read(&io, LONG, r);
+		enum io_result got = reply_read(&io, LONG, false, r);
 		check_number(got, read_rows[i].result, "\"%s\" is %s", in, read_rows[i].text ? "a reply" : "none");
 		if (got == IO_OK && read_rows[i].text) {
 			check_number((unsigned)r->reply.code, (unsigned)read_rows[i].code, "\"%s\": code", in);
@@ -143,10 +143,10 @@ static void test_read_in_step(void)
 	struct io io = open_io(&file, in, sizeof in - 1);
 	struct reply_text r;
 	for (size_t i = 0; i < COUNT(want); i++) {
-		check(reply_read(&io, LONG, &r) == IO_OK && r.reply.code == want[i].code, "reply %d in its turn", want[i].code);
+		check(reply_read(&io, LONG, false, &r) == IO_OK && r.reply.code == want[i].code, "reply %d in its turn", want[i].code);
 		check_text(r.text, want[i].text, "its text");
 	}
-	check(reply_read(&io, LONG, &r) == IO_END, "then the end");
+	check(reply_read(&io, LONG, false, &r) == IO_END, "then the end");
 	fclose(file);
 }
 
@@ -162,18 +162,18 @@ static void test_read_limits(void)
 		memcpy(in, "250 ", 4);
 		memcpy(in + n - 2, "\r\n250 y\r\n", 9);
 		struct io io = open_io(&file, in, n + 7);
-		check(reply_read(&io, LONG, &r) == (n > READ_MAX ? IO_TOO_LONG : IO_OK), "a line of %zu", n);
+		check(reply_read(&io, LONG, false, &r) == (n > READ_MAX ? IO_TOO_LONG : IO_OK), "a line of %zu", n);
 		if (n <= READ_MAX) check(strlen(r.text) == sizeof r.text - 1 && strspn(r.text, "x") == sizeof r.text - 1, "its text is cut to what there is room for");
-		check(reply_read(&io, LONG, &r) == IO_OK && strcmp(r.text, "y") == 0, "the next one is in step");
+		check(reply_read(&io, LONG, false, &r) == IO_OK && strcmp(r.text, "y") == 0, "the next one is in step");
 		fclose(file);
 	}
 	size_t used = 0;
 	for (int i = 0; i < 400; i++) used += (size_t)sprintf(in + used, "250%c%03d xxxxxxx\r\n", i == 399 ? ' ' : '-', i);
 	used += (size_t)sprintf(in + used, "251 y\r\n");
 	struct io io = open_io(&file, in, used);
-	check(reply_read(&io, LONG, &r) == IO_OK && r.reply.code == 250, "400 lines");
+	check(reply_read(&io, LONG, false, &r) == IO_OK && r.reply.code == 250, "400 lines");
 	check(strlen(r.text) == sizeof r.text - 1 && strncmp(r.text, "000 xxxxxxx\n001 xxxxxxx\n", 24) == 0, "the text of the first of them is there");
-	check(reply_read(&io, LONG, &r) == IO_OK && r.reply.code == 251, "the next one is in step");
+	check(reply_read(&io, LONG, false, &r) == IO_OK && r.reply.code == 251, "the next one is in step");
 	fclose(file);
 }
 
@@ -187,7 +187,7 @@ static void test_read_endless(void)
 	if (!in) abort();
 	for (size_t i = 0; i < LINES; i++) memcpy(in + i * EACH, "250-\r\n", EACH);
 	struct io io = open_io(&file, in, LINES * EACH);
-	check(reply_read(&io, LONG, &r) == IO_BAD_EOL, "a reply of %d lines", (int)LINES);
+	check(reply_read(&io, LONG, false, &r) == IO_BAD_EOL, "a reply of %d lines", (int)LINES);
 	fclose(file);
 	free(in);
 }
@@ -274,7 +274,7 @@ static void test_table(void)
 		struct reply_text back;
 		FILE *file;
 		struct io io = open_io(&file, wire, n);
-		bool ok = n <= LINE_MAX_OCTETS && reply_read(&io, LONG, &back) == IO_OK && back.reply.code == r->code && strcmp(back.text, r->text) == 0 &&
+		bool ok = n <= LINE_MAX_OCTETS && reply_read(&io, LONG, false, &back) == IO_OK && back.reply.code == r->code && strcmp(back.text, r->text) == 0 &&
 			(!*r->status || strcmp(back.status, r->status) == 0);
 		check(ok, "%d %s: is read as it was put", r->code, r->text);
 		fclose(file);

@@ -92,7 +92,7 @@ static bool local_domain(const struct expander *x, const char *domain)
 {
 	const char *list = x->cf->local_domains;
 	char one[DOMAIN_MAX + 1], name[DOMAIN_MAX + 1];
-	if (x->monitor < 0 && !x->has_system) return false;
+	if (x->monitor < 0 && !x->has_system && !x->broken_system) return false;
 	if (!*list) return strcmp(domain, x->host) == 0 || strcmp(domain, "localhost") == 0;
 	while (*(list += strspn(list, " ,\t"))) {
 		size_t n = strcspn(list, " ,\t");

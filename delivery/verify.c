@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "log.h"
 
@@ -55,6 +56,12 @@ const struct reply *verify(struct expander *x, const struct path *p, bool list, 
 	return made(&reply, room);
 }
 
+static bool is_held(const struct node *n)
+{
+	struct stat st;
+	return n->kind == NODE_BOX && n->fd >= 0 && fstat(n->fd, &st) == 0 && st.st_mode & S_ISVTX;
+}
+
 /* A node and what is beneath it; never deeper than EXPAND_DEPTH.  */
 static void print_tree(const struct expander *x, size_t i)
 {
@@ -69,6 +76,7 @@ static void print_tree(const struct expander *x, size_t i)
 	else if (n->kind == NODE_FILE) printf("a file");
 	else printf("%s%s", n->kind == NODE_AGENT ? "by the agent, " : "", log_escape(why, sizeof why, n->why));
 	if (*n->detail && !list) printf(", folder %s if it exists", log_escape(text, sizeof text, n->detail));
+	if (is_held(n)) printf(", on hold (sticky bit)");
 	printf(list ? ":\n" : "\n");
 	for (size_t child = i + 1; list && child < x->count; child++)
 		if (x->node[child].parent == i) print_tree(x, child);

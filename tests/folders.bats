@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The detail of an address: folders, separators, and what a hostile one cannot reach; mailboxes on hold.
+# shellcheck disable=SC2034  # OPTIONS, PARAMETERS, BODY: post.bash reads them
 load helper
 load post
 

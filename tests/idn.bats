@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Names beyond ASCII: each way to write one leads to the same mailbox.
+# shellcheck disable=SC2034  # OPTIONS, PARAMETERS, BODY: post.bash reads them
 load helper
 load post
 
@@ -12,9 +13,9 @@ setup() {
 }
 
 all_ways() {
-	local local domain
-	for local in "$J" "$JU" "$JD" "$JUD"; do
-		for domain in "$B" "$BU" "$BD" "$BA" "${BA^^}"; do echo "$local@$domain $*"; done
+	local name domain
+	for name in "$J" "$JU" "$JD" "$JUD"; do
+		for domain in "$B" "$BU" "$BD" "$BA" "${BA^^}"; do echo "$name@$domain $*"; done
 	done
 }
 

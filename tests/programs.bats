@@ -47,12 +47,12 @@ logged() { grep -qF -- "$1" "$LOG" || { tail -n 5 "$LOG"; return 1; }; }
 	diff - "$W/sorted" <<-END
 		EXTENSION=
 		HOME=/
-		LOGNAME=$(id -un "$ME")
+		LOGNAME=$(id -un ${ME:+"$ME"})
 		PATH=/usr/local/bin:/usr/bin:/bin
 		PWD=/
 		RECIPIENT=one+x@example.test
 		SENDER="\$(id);\`x\`"@b.example
-		USER=$(id -un "$ME")
+		USER=$(id -un ${ME:+"$ME"})
 	END
 	[ "$(cat "$W/pwd" "$W/umask")" = $'/\n0077' ]
 	[ "$(grep -c ' [0-9]* -> ' "$W/fds")" = 4 ]     # 0, 1, 2, and the one that ls reads
@@ -243,7 +243,7 @@ logged() { grep -qF -- "$1" "$LOG" || { tail -n 5 "$LOG"; return 1; }; }
 		hi
 
 	END
-	[ "$(stat -c %a:%U "$W/mbox")" = "600:$(id -un "$ME")" ]
+	[ "$(stat -c %a:%U "$W/mbox")" = "600:$(id -un ${ME:+"$ME"})" ]
 	"$PYTHON" -c "import mailbox; assert len(mailbox.mbox('$W/mbox')) == 2"
 }
 

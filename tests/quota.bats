@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Quota: the setting and maildirsize, at RCPT and at the end of the message.  (The counting itself: unit/quota.c; beside Dovecot: quota-dovecot.bats.)
+# shellcheck disable=SC2034  # OPTIONS, PARAMETERS, BODY: post.bash reads them
 load helper
 load post
 
@@ -55,7 +56,7 @@ used() { awk 'NR > 1 { o += $1; m += $2 } END { print o, m }' "$SIZES"; }
 @test "RCPT with SIZE: what does not fit is 452 4.2.2, or 552 5.2.2 with quota_hard" {
 	fill 5000
 	for hard in no yes; do
-		OPTIONS=(-o quota=10000 -o quota_hard=$hard)
+		OPTIONS=(-o quota=10000 -o "quota_hard=$hard")
 		full=$([ $hard = no ] && echo "452 4.2.2" || echo "552 5.2.2")
 		PARAMETERS=SIZE=4999
 		expect <<<"alice 250 alice"
@@ -86,7 +87,7 @@ used() { awk 'NR > 1 { o += $1; m += $2 } END { print o, m }' "$SIZES"; }
 	echo 'list: bob, alice' >"$ROOT/example.test/.aliases"
 	for hard in no yes; do
 		fill 1000
-		"$PYTHON" - "$SIZES" "$hard" "$DELIVER" "${SETTINGS[@]}" "${OPTIONS[@]}" -o quota_hard=$hard --lmtp <<-'END'
+		"$PYTHON" - "$SIZES" "$hard" "$DELIVER" "${SETTINGS[@]}" "${OPTIONS[@]}" -o "quota_hard=$hard" --lmtp <<-'END'
 			import subprocess, sys
 			sizes, hard, command = sys.argv[1], sys.argv[2], sys.argv[3:]
 			p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

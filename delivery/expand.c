@@ -317,7 +317,9 @@ static bool by_user(struct expander *x, struct node *n)
 	if (e == EPERM) return refuse(n, REPLY(NO_MAILBOX), "a user who takes no mail (root, below min_uid, nobody) and has no alias"), true;
 	if (e) return trouble(n, REPLY(LOCAL_ERROR), "cannot look the user up", strerror(e)), true;
 	const struct reply *r = writer_greeting(n->fd, &list);
-	if (r) {
+	if (r == REPLY(BAD_ALIAS)) {
+		trouble(n, r, ".forward", "it holds a NUL");
+	} else if (r) {
 		n->kind = NODE_REFUSED;         /* the log says more; whose home it is stays as the reason */
 		n->reply = r;
 	} else if (list) {

@@ -1,5 +1,5 @@
 """What the hostile clients share: the server, its processes and what they use, clients that read while they write, and what was stored."""
-import ctypes, os, re, resource, select, shutil, signal, socket, struct, subprocess, sys, threading, time
+import collections, ctypes, os, re, resource, select, shutil, signal, socket, struct, subprocess, sys, threading, time
 
 FULL = os.environ.pop("HOSTILE", "") == "full"
 HANDLER, DELIVER, LOG, *SETTINGS = sys.argv[1:]

@@ -448,7 +448,9 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 {
 	bool opened = resolver_open(&d->resolver, &d->cf, !o->make);
 	if (o->make) return make(d, o->make);
-	int monitor = monitor_wanted(&d->cf, !o->lmtp) ? monitor_start(&d->cf) : -1;
+	bool wanted = monitor_wanted(&d->cf, !o->lmtp);
+	int monitor = wanted ? monitor_start(&d->cf) : -1;
+	if (wanted && monitor < 0) return mda_exit(REPLY(LOCAL_ERROR));         /* without it no user is known, and none shall be refused for that */
 	expander_init(&d->expander, &d->cf, &d->resolver, monitor);
 	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root);
 	int status = EX_OK;

@@ -424,8 +424,9 @@ static void all_writers(struct delivery *d, bool publish)
 {
 	size_t asked = 0;
 	while (asked < d->users && !d->error) {
-		int w = d->user[asked++].writer;
-		if (!(publish ? writer_publish(w) : writer_stage(w, d->lines))) fail_elsewhere(d, NULL);
+		int w = d->user[asked].writer;
+		if (publish ? writer_publish(w) : writer_stage(w, d->lines)) asked++;
+		else fail_elsewhere(d, NULL);
 	}
 	for (size_t i = 0; i < asked; i++) {
 		const struct reply *r = writer_answer(d->user[i].writer);
@@ -489,6 +490,7 @@ void delivery_keep(struct delivery *d)
 		mailbox_count(&c->mailbox, &c->box, c->head_len + d->size);
 		if (maildir_sweep_due(&c->file)) maildir_sweep(&c->box, now);
 	}
+	for (size_t i = 0; i < d->users; i++) writer_kept(d->user[i].writer, (unsigned)(d->cf->deliver_timeout / 8));
 }
 
 const struct reply *delivery_commit(struct delivery *d, uint64_t lines)

@@ -66,7 +66,9 @@ static void keep_only(int keep[2])
 	int first = fcntl(keep[0], F_DUPFD, 10), second = keep[1] >= 0 ? fcntl(keep[1], F_DUPFD, 10) : -1;
 	dup2(first, 3);
 	if (second >= 0) dup2(second, 4);
-	syscall(SYS_close_range, second >= 0 ? 5 : 4, ~0U, 0);
+	int rest = second >= 0 ? 5 : 4;
+	if (syscall(SYS_close_range, rest, ~0U, 0) != 0)        /* an old kernel: by hand, and we have few */
+		while (rest < 1024) close(rest++);
 	keep[0] = 3;
 	keep[1] = second >= 0 ? 4 : -1;
 }
@@ -85,9 +87,19 @@ static pid_t fork_with(const struct config *cf, int *ours, int *its)
 		return 0;
 	}
 	close(pair[1]);
-	if (pid < 0) close(pair[0]);
+	if (pid < 0) {
+		close(pair[0]);
+		*ours = -1;
+	}
 	errno = e;
 	return pid;
+}
+
+/* Who asked waits for this: if it cannot be told, our end must tell.  */
+static void tell(int channel, const struct found *f, int fd)
+{
+	if (!channel_send(channel, f, sizeof *f, (int[]){ fd, -1, -1 })) _exit(EX_OSERR);
+	if (fd >= 0) close(fd);
 }
 
 static void serve_user(const struct config *cf, int channel, struct request *q)
@@ -101,8 +113,7 @@ static void serve_user(const struct config *cf, int channel, struct request *q)
 		writer_run(cf, pw, 3);
 	} else if (ours < 0) f.error = errno;
 	else snprintf(f.full_name, sizeof f.full_name, "%.*s", (int)strcspn(pw->pw_gecos ? pw->pw_gecos : "", ","), pw->pw_gecos ? pw->pw_gecos : "");
-	channel_send(channel, &f, sizeof f, (int[]){ ours, -1, -1 });
-	if (ours >= 0) close(ours);
+	tell(channel, &f, ours);
 }
 
 /* Become the owner of the alias table, for root's the one of the setting.  0 or errno.  */
@@ -139,8 +150,7 @@ static void serve_include(const struct config *cf, int channel, struct request *
 		send_include(cf, q->name, keep[1], keep[0]);
 	}
 	if (ours < 0) f.error = errno ? errno : EIO;
-	channel_send(channel, &f, sizeof f, (int[]){ ours, -1, -1 });
-	if (ours >= 0) close(ours);
+	tell(channel, &f, ours);
 }
 
 static void serve_spool(int channel)
@@ -150,8 +160,7 @@ static void serve_spool(int channel)
 	int fd = open("/var/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	if (fd < 0 && (fd = mkostemp(path, O_CLOEXEC)) >= 0) unlink(path);
 	if (fd < 0) f.error = errno;
-	channel_send(channel, &f, sizeof f, (int[]){ fd, -1, -1 });
-	if (fd >= 0) close(fd);
+	tell(channel, &f, fd);
 }
 
 /* The command of a domain, or of the setting.  */
@@ -229,8 +238,7 @@ static void serve_run(const struct config *cf, int channel, struct request *q, i
 		_exit(EX_OK);
 	}
 	if (ours < 0) f.error = errno ? errno : EIO;
-	channel_send(channel, &f, sizeof f, (int[]){ ours, -1, -1 });
-	if (ours >= 0) close(ours);
+	tell(channel, &f, ours);
 }
 
 /* Until the other end is closed.  */
@@ -285,12 +293,15 @@ int monitor_start(const struct config *cf)
 
 /* --- our side --- */
 
+/* After one answer has failed or came too late no other is waited for: it might be that to the question before, and so another user's writer.  */
 static int ask(int monitor, const struct request *q, const int fds[CHANNEL_FDS], struct found *f, int *fd)
 {
+	static bool deaf;
 	int got[CHANNEL_FDS] = { -1, -1, -1 };
 	*fd = -1;
-	if (!channel_send(monitor, q, sizeof *q, fds)) return EIO;
-	if (channel_receive(monitor, f, sizeof *f, got) != sizeof *f) return EIO;
+	if (deaf || !channel_send(monitor, q, sizeof *q, fds)) return EIO;
+	deaf = channel_receive(monitor, f, sizeof *f, got) != sizeof *f;
+	if (deaf) return EIO;
 	*fd = got[0];
 	f->full_name[sizeof f->full_name - 1] = '\0';
 	return f->error ? f->error : *fd < 0 ? EIO : 0;

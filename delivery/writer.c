@@ -6,21 +6,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "channel.h"
+#include "clock.h"
 #include "identity.h"
 #include "log.h"
 #include "sandbox.h"
 
-enum order { ADD = 'A', UNDO = 'U', DATA = 'D', STAGE = 'C', PUBLISH = 'P', KEEP = 'K' };
+enum order { ADD = 'A', UNDO = 'U', DATA = 'D', STAGE = 'C', PUBLISH = 'P' };
 
 struct order_add {
 	char order;
@@ -121,6 +124,23 @@ static const struct reply *add(struct writer *w, struct order_add *o)
 	return r;
 }
 
+/* Whether what is published stays.  That is no message, which could be lost for want of memory after the others have theirs: the other side says no more, but
+ * listens.  If it is gone, nothing stays.  */
+static bool told_to_keep(const struct writer *w)
+{
+	struct pollfd p = { .fd = w->channel, .events = POLLRDHUP };
+	while (poll(&p, 1, -1) <= 0) continue;
+	return !(p.revents & POLLHUP);
+}
+
+static void publish(struct writer *w)
+{
+	const struct reply *r = delivery_publish(&w->delivery);
+	if (!answer(w, r) || r || !told_to_keep(w)) return;
+	close(w->channel);      /* so it is seen that we know */
+	delivery_keep(&w->delivery);
+}
+
 /* Serve one order.  False when that was the last.  */
 static bool serve(struct writer *w, size_t n, bool *begun)
 {
@@ -143,9 +163,7 @@ static bool serve(struct writer *w, size_t n, bool *begun)
 		*begun = true;
 		return n == sizeof o->stage && answer(w, delivery_stage(d, o->stage.lines));
 	case PUBLISH:
-		return answer(w, delivery_publish(d));
-	case KEEP:
-		delivery_keep(d);
+		publish(w);
 		return false;
 	default:
 		return false;
@@ -222,4 +240,11 @@ bool writer_stage(int channel, uint64_t lines)
 
 bool writer_publish(int channel) { return channel_send(channel, &(char){ PUBLISH }, 1, NULL); }
 void writer_undo(int channel) { channel_send(channel, &(char){ UNDO }, 1, NULL); }
-void writer_keep(int channel) { channel_send(channel, &(char){ KEEP }, 1, NULL); }
+void writer_keep(int channel) { shutdown(channel, SHUT_WR); }
+
+void writer_kept(int channel, unsigned ms)
+{
+	struct pollfd p = { .fd = channel, .events = POLLRDHUP };
+	uint64_t end = millis() + ms;
+	while (poll(&p, 1, (int)ms) < 0 && millis() < end) continue;
+}

@@ -35,7 +35,8 @@ bool writer_publish(int channel);
 /* The answer to either.  NULL: it is done.  */
 const struct reply *writer_answer(int channel);
 
-/* What was published stays.  */
+/* What was published stays.  It takes hold when the process has seen it; so it is waited for, a while, before the channel is closed.  */
 void writer_keep(int channel);
+void writer_kept(int channel, unsigned ms);
 
 #endif

@@ -1,7 +1,7 @@
 /* inject [-t] [-r ROLE] [-f ROLE:CALL:ORDINAL[+]:FAULT]... -o REPORT COMMAND...: run a command and let one system call of one of its processes fail.
  *
  * As strace -f -e inject=, but: a process is named by its role (the first is the keeper, or as -r says; what it forks is a speaker, what it
- * vforks a helper), so an ordinal means the same call in each run; it works in a process under seccomp; a short count is true, the kernel
+ * vforks a helper; what that forks is a monitor, and what that forks a writer), so an ordinal means the same call in each run; it works in a process under seccomp; a short count is true, the kernel
  * does the shortened call; and it is many times faster, for after the fault nothing is stopped any more.
  * FAULT: the name of an error; "short", half of the count; "kill", SIGKILL before the call is done.  ORDINAL counts from 1; with "+" the
  * fault holds from there on.  With -t the report lists every call: "call ROLE NAME ORDINAL KIND ARGUMENT...", KIND being what the first
@@ -55,7 +55,7 @@ struct process {
 
 static struct fault faults[FAULTS];
 static struct process processes[PROCESSES];
-static int fault_count, process_count, helpers, speakers;
+static int fault_count, process_count, started[4];
 static bool listing;
 static FILE *report;
 
@@ -205,8 +205,9 @@ static void on_child(struct process *parent, bool vforked)
 	unsigned long pid;
 	if (ptrace(PTRACE_GETEVENTMSG, parent->pid, NULL, &pid) != 0) return;
 	struct process *p = find((pid_t)pid);
-	int n = vforked ? ++helpers : ++speakers;
-	snprintf(p->role, sizeof p->role, n > 1 ? "%s%d" : "%s", vforked ? "helper" : "speaker", n);
+	static const char *const roles[] = { "helper", "speaker", "monitor", "writer" };
+	int role = vforked ? 0 : strncmp(parent->role, "helper", 6) == 0 ? 2 : strncmp(parent->role, "monitor", 7) == 0 ? 3 : 1, n = ++started[role];
+	snprintf(p->role, sizeof p->role, n > 1 ? "%s%d" : "%s", roles[role], n);
 	p->counted = true;
 	if (p->held) go_on(p, 0);
 }

@@ -4,13 +4,15 @@ import collections, email.utils, fcntl, glob, os, re, select, socket, struct, su
 BUILD = os.path.realpath(os.environ.get("BUILD", os.path.dirname(os.path.realpath(__file__)) + "/../../build"))
 LIMIT = 25              # seconds for a session: more is a hang.  The keeper gives a helper that does not end 9 of them
 PIECE = 32000           # octets that a socket passes on in one buffer, so that each is read by one call
-NAMES = ("alice", "bob", "carol")
+NAMES = ("alice", "bob", "carol", "dave")
+FULL = "full"           # the user who is over his quota
 SMALL = b"Subject: small\r\n\r\n" + b"".join(b"line %d\r\n" % i for i in range(40))
 LARGE = b"Subject: large\r\n\r\n" + b"".join(b"%07d %s\r\n" % (i, b"x" * 54) for i in range(16384))
 
 # name: mailboxes; chunks: by BDAT; fresh: no tmp, new and cur yet; owners: each mailbox has its own (as root only);
 # mda: one process, the message on its input; again: a transaction is given up first; faults: in force in every run
-Scenario = collections.namedtuple("Scenario", "name count body chunks fresh owners mda again faults", defaults=(False, False, False, False, False, ()))
+# users: all but the last are users of the host (as root only), one more of them is over his quota
+Scenario = collections.namedtuple("Scenario", "name count body chunks fresh owners mda again faults users", defaults=(False, False, False, False, False, (), False))
 SCENARIOS = (
     Scenario("one", 1, SMALL, fresh=True),
     Scenario("three", 3, SMALL),
@@ -19,7 +21,12 @@ SCENARIOS = (
     Scenario("links", 3, SMALL, faults=("helper:renameat2:1+:EINVAL",)),        # a file system without RENAME_NOREPLACE
     Scenario("again", 1, SMALL, again=True),
     Scenario("mda", 3, SMALL, mda=True),
-)
+) + ((Scenario("users", 4, SMALL, users=True),) if os.geteuid() == 0 else ())
+
+# In a mount namespace: $0 lies on /mnt, and its accounts are the host's.
+ENTER = ("unshare", "--mount", "--propagation", "private", "sh", "-ec", 'mount --bind "$0" /mnt; '
+         'for f in passwd group nsswitch.conf; do mount --bind /mnt/etc/$f /etc/$f; done; [ ! -d /run/nscd ] || mount -t tmpfs none /run/nscd; exec "$@"')
+UID = 20001
 
 
 class Hang(Exception):
@@ -74,9 +81,9 @@ class Client:
         self.send(line + b"\r\n")
         return self.reply()
 
-    def envelope(self, names):
+    def envelope(self, names, address):
         """The recipients that were taken."""
-        self.send(b"MAIL FROM:<sender@example.org>\r\n" + b"".join(b"RCPT TO:<%s@example.test>\r\n" % n.encode() for n in names))
+        self.send(b"MAIL FROM:<sender@example.org>\r\n" + b"".join(b"RCPT TO:<%s>\r\n" % address(n).encode() for n in names))
         return [] if self.reply() != 250 else [n for n in names if self.reply() == 250]
 
     def message(self, scenario):
@@ -105,13 +112,56 @@ class Run:
         self.names, self.accepted, self.code, self.hang = NAMES[:scenario.count], [], 0, False
         self.replies, self.wrong, self.held = [], [], []
 
+    def is_user(self, name):
+        return self.scenario.users and name != self.names[-1]
+
+    def address(self, name):
+        return name + ("@localhost" if self.is_user(name) else "@example.test")
+
+    def box(self, name):
+        return "%s/home/%s/Maildir" % (self.place, name) if self.is_user(name) else "%s/mail/example.test/%s" % (self.place, name)
+
+    def recipients(self):
+        return [*self.names[:-1], FULL, self.names[-1]] if self.scenario.users else self.names
+
+    def enter(self):
+        return [*ENTER, self.place] if self.scenario.users else []
+
     def command(self, program, *args):
-        path = os.path.join(self.build, program)
-        return [path, "-C", "/dev/null", "-o", "mail_root=" + self.place + "/mail", "-o", "hostname=mx.example.test", *args]
+        path, place = os.path.join(self.build, program), "/mnt" if self.scenario.users else self.place
+        more = ["-o", "aliases=/mnt/etc/aliases"] if self.scenario.users else []
+        return [path, "-C", "/dev/null", "-o", "mail_root=" + place + "/mail", "-o", "hostname=mx.example.test", *more, *args]
+
+    def make_users(self):
+        """One has no Maildir yet, each other a quota that does not matter but to who is over it, one a .forward to himself."""
+        os.chmod(self.place, 0o755)
+        os.makedirs(self.place + "/etc")
+        files = {"passwd": "root:x:0:0::/:\n", "group": "root:x:0:\n", "nsswitch.conf": "passwd: files\ngroup: files\n", "aliases": ""}
+        for i, name in enumerate([*self.names[:-1], FULL]):
+            home, uid = "%s/home/%s" % (self.place, name), UID + i
+            files["passwd"] += "%s:x:%d:%d::/mnt/home/%s:/bin/sh\n" % (name, uid, uid, name)
+            files["group"] += "%s:x:%d:\nmore%d:x:%d:%s\n" % (name, uid, i, uid + 100, name)
+            paths = [home] + ([home + "/Maildir" + sub for sub in ("", "/tmp", "/new", "/cur")] if i else [])
+            for path in paths:
+                os.makedirs(path, 0o755)
+            for path, text in ((home + "/Maildir/maildirsize", "100S\n200 1\n" if name == FULL else "100000S\n0 0\n"), (home + "/.forward", "\\bob\n")):
+                if i and (name == "bob" or not path.endswith("forward")):
+                    with open(path, "w", encoding="ascii") as f:
+                        f.write(text)
+                    paths.append(path)
+            for path in paths:
+                os.chown(path, uid, uid)
+        for name, text in files.items():
+            with open(self.place + "/etc/" + name, "w", encoding="ascii") as f:
+                f.write(text)
 
     def make_mailboxes(self):
+        if self.scenario.users:
+            self.make_users()
         for i, name in enumerate(self.names):
-            box = "%s/mail/example.test/%s" % (self.place, name)
+            box = self.box(name)
+            if self.is_user(name):
+                continue
             os.makedirs(box)
             for sub in () if self.scenario.fresh else ("/tmp", "/new", "/cur"):
                 os.mkdir(box + sub)
@@ -120,12 +170,12 @@ class Run:
                     os.chown(path, 1001 + i, 1001 + i)
 
     def start(self, stdin, log):
-        rcpts = [a for n in self.names for a in ("-d", n + "@example.test")]
+        rcpts = [a for n in self.names for a in ("-d", self.address(n))]
         command = self.command("maildir-deliver", "-f", "sender@example.org", *rcpts) if self.scenario.mda else self.command("smtp-handler")
         faults = [a for f in (*self.scenario.faults, self.fault) if f for a in ("-f", f)]
         more = ["-t"] * (self.fault is None) + ["-r", "helper"] * self.scenario.mda
         tool = [BUILD + "/faults/inject", *more, *faults, "-o", self.place + "/report"]
-        return subprocess.Popen(tool + command, stdin=stdin, stdout=stdin, stderr=log, env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}, cwd=self.place)
+        return subprocess.Popen(self.enter() + tool + command, stdin=stdin, stdout=stdin, stderr=log, env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}, cwd=self.place)
 
     def converse(self, sock, deadline):
         client = Client(sock, deadline)
@@ -137,9 +187,12 @@ class Run:
         else:
             if client.reply() == 220 and client.ask(b"EHLO client.example.org") == 250:
                 if self.scenario.again:
-                    client.envelope(self.names)
+                    client.envelope(self.names, self.address)
                     client.ask(b"RSET")
-                self.accepted = client.envelope(self.names)
+                self.accepted = client.envelope(self.recipients(), lambda n: FULL + "@localhost" if n == FULL else self.address(n))
+                if FULL in self.accepted:
+                    self.wrong.append("taken, though over quota")
+                    self.accepted.remove(FULL)
             self.code = client.message(self.scenario) if self.accepted else 0
             client.send(b"QUIT\r\n")
         while client.reply():
@@ -180,9 +233,9 @@ class Run:
     # --- what became of it ---
 
     @staticmethod
-    def is_whole(text, name, body, traced=True):
+    def is_whole(text, address, body, traced=True):
         """Octet for octet, but for what the trace header says; its date is of this hour."""
-        head = rb"Return-Path: <sender@example.org>\nDelivered-To: %s@example.test\n" % name.encode()
+        head = rb"Return-Path: <sender@example.org>\nDelivered-To: %s\n" % address.encode()
         trace = rb"Received: from [^\n]+\n\tby [^\n]+(?:\n\tfor <[^\n]+>)?;\n\t([^\n]+)\n"
         body = body.replace(b"\r\n", b"\n")
         m = re.fullmatch(head + (trace if traced else rb"()"), text[:-len(body)])
@@ -192,28 +245,30 @@ class Run:
 
     def messages(self, name):
         """[(text, whether it belongs to whom the mailbox belongs)]"""
-        box = "%s/mail/example.test/%s" % (self.place, name)
+        box = self.box(name)
         files = [p for sub in ("new", "cur") for p in glob.glob("%s/%s/*" % (box, sub))]
-        return [(open(p, "rb").read(), os.stat(p).st_uid == os.stat(box).st_uid) for p in files]
+        return [(open(p, "rb").read(), os.stat(p).st_uid == (UID + self.names.index(name) if self.is_user(name) else os.stat(box).st_uid)) for p in files]
 
     def look(self):
         """Look at the mailboxes; then deliver once more, and look again."""
         for name in self.names:
             found = self.messages(name)
-            if not all(owned and self.is_whole(t, name, self.scenario.body, not self.scenario.mda) for t, owned in found):
+            if not all(owned and self.is_whole(t, self.address(name), self.scenario.body, not self.scenario.mda) for t, owned in found):
                 self.wrong.append("not the message that was sent: " + name)
             if len(found) > 1:
                 self.wrong.append("twice: " + name)
             if found:
                 self.held.append(name)
-        self.left = len(glob.glob(self.place + "/mail/example.test/*/tmp/*"))
+        self.left = len(glob.glob(self.place + "/mail/example.test/*/tmp/*") + glob.glob(self.place + "/home/*/Maildir/tmp/*"))
+        if glob.glob(self.place + "/home/" + FULL + "/Maildir/new/*"):
+            self.wrong.append("stored for who is over quota")
         self.deliver_again()
 
     def deliver_again(self):
         body = b"Subject: after\n\nafter\n"
-        rcpts = b"".join(b"RCPT TO:<%s@example.test>\n" % n.encode() for n in self.names)
-        said = subprocess.run(["timeout", str(LIMIT), *self.command("smtp-handler")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
+        rcpts = b"".join(b"RCPT TO:<%s>\n" % self.address(n).encode() for n in self.names)
+        said = subprocess.run(["timeout", str(LIMIT), *self.enter(), *self.command("smtp-handler")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
                               input=b"EHLO me.example.org\nMAIL FROM:<sender@example.org>\n" + rcpts + b"DATA\n" + body + b".\nQUIT\n").stdout
         for name in self.names:
-            if b"Ok, stored with" not in said or sum(owned and self.is_whole(t, name, body) for t, owned in self.messages(name)) != 1:
+            if b"Ok, stored with" not in said or sum(owned and self.is_whole(t, self.address(name), body) for t, owned in self.messages(name)) != 1:
                 self.wrong.append("the next delivery fails: " + name)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Mail for a mailbox or a user given to another program: agent, domain_agents.
+# shellcheck disable=SC1003,SC2001,SC2016,SC2028,SC2034,SC2086
 load helper
 load users
 load peers

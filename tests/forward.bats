@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # .forward in the home of a user of the host.
+# shellcheck disable=SC1003,SC2001,SC2016,SC2028,SC2034,SC2086
 load helper
 load users
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Users of the host: where their mail goes, who writes it, all or nothing between them.
+# shellcheck disable=SC1003,SC2001,SC2016,SC2028,SC2034,SC2086
 load helper
 load users
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Homes of users who mean ill: what they put there leads no mail, and no look of ours, to where they cannot reach themselves.
+# shellcheck disable=SC1003,SC2001,SC2016,SC2028,SC2034,SC2086
 load ../helper
 load ../users
 load attack

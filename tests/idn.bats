@@ -73,7 +73,8 @@ all_ways() {
 			$(printf 'CAF\xc3\x89+\xc3\x84@%s' "$BA") 250 $dir/max
 		END
 		deliver --rebuild-aliases "$ROOT/$dir/.aliases"
-		rm "$ROOT/$dir/.aliases"
+		: >"$ROOT/$dir/.aliases"
+		touch -d @1 "$ROOT/$dir/.aliases"
 		all_ways "250 $dir/max" | expect
 		rm -r "${ROOT:?}/$dir"
 	done

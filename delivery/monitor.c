@@ -69,6 +69,8 @@ static void keep_only(int keep[2])
 	int rest = second >= 0 ? 5 : 4;
 	if (syscall(SYS_close_range, rest, ~0U, 0) != 0)        /* an old kernel: by hand, and we have few */
 		while (rest < 1024) close(rest++);
+	close(0);       /* /dev/null, or what came to have that number where there was none */
+	close(1);
 	keep[0] = 3;
 	keep[1] = second >= 0 ? 4 : -1;
 }
@@ -258,6 +260,7 @@ _Noreturn static void serve(const struct config *cf, int channel)
 		for (int i = 0; i < CHANNEL_FDS; i++)
 			if (fds[i] >= 0) close(fds[i]);
 	}
+	close(channel);         /* who waits for us need not wait for them */
 	while (wait(NULL) >= 0 || errno == EINTR) continue;     /* nobody is left who still does something */
 	_exit(EX_OK);
 }

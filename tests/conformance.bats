@@ -136,7 +136,7 @@ hops() { lines "EHLO c" "${MESSAGE[@]:0:3}"; yes $'Received: from a by b; x\r' |
 	printf '#!/bin/bash\nFAKE_LOG=%q exec %q %q never die PIPELINING X-ALL-OR-NOTHING\n' "$BATS_TEST_TMPDIR/fake.log" "$PYTHON" "$TESTS/fake-hop.py" >"$BATS_TEST_TMPDIR/hop"
 	chmod +x "$BATS_TEST_TMPDIR/hop"
 	lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<alice@example.test>" "BDAT 6" head "VRFY bob" "BDAT 6 LAST" tail QUIT >"$IN"
-	over_socket whole "$IN" -o vrfy=yes -o deliver_timeout=500ms -o "deliver=$BATS_TEST_TMPDIR/hop" >"$OUT"
+	over_socket whole "$IN" -o vrfy=yes -o deliver_timeout=5s -o "deliver=$BATS_TEST_TMPDIR/hop" >"$OUT"
 	codes "$OUT"
 	[ "$(sed -n '/^DATA/,/^\.\r/p' "$BATS_TEST_TMPDIR/fake.log" | grep -c '^VRFY')" = 0 ]
 	[[ "$(codes "$OUT")" == "220 250 250 250 250 "*" 250 221 " ]]

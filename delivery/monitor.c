@@ -133,7 +133,7 @@ static int become_owner(const struct config *cf, int table)
 
 _Noreturn static void send_include(const struct config *cf, const char *path, int table, int channel)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	int e = become_owner(cf, table), fd = e ? -1 : open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (!e && (fd < 0 || fstat(fd, &st) != 0)) e = errno;
 	if (!e) e = !S_ISREG(st.st_mode) ? EINVAL : st.st_size > ALIAS_LIST_MAX ? EFBIG : 0;

@@ -98,7 +98,7 @@ bool channel_send_file(int channel, int fd, int error)
 
 char *channel_receive_file(int channel, size_t most)
 {
-	struct file_head head;
+	struct file_head head = { 0 };
 	size_t n = 0;
 	errno = EIO;
 	if (channel_receive(channel, &head, sizeof head, NULL) != sizeof head) return NULL;

@@ -313,7 +313,7 @@ static int ask(int monitor, const struct request *q, const int fds[CHANNEL_FDS],
 int monitor_user(int monitor, const char *name, int *writer, char full_name[MONITOR_FULL_NAME])
 {
 	struct request q = { .kind = ASK_USER };
-	struct found f;
+	struct found f = { 0 };
 	snprintf(q.name, sizeof q.name, "%s", name);
 	int e = ask(monitor, &q, NULL, &f, writer);
 	if (!e) snprintf(full_name, MONITOR_FULL_NAME, "%s", f.full_name);
@@ -323,7 +323,7 @@ int monitor_user(int monitor, const char *name, int *writer, char full_name[MONI
 char *monitor_include(int monitor, const char *path, int table)
 {
 	struct request q = { .kind = ASK_INCLUDE };
-	struct found f;
+	struct found f = { 0 };
 	int channel, e;
 	snprintf(q.name, sizeof q.name, "%s", path);
 	errno = ask(monitor, &q, (int[]){ table, -1, -1 }, &f, &channel);
@@ -338,7 +338,7 @@ char *monitor_include(int monitor, const char *path, int table)
 int monitor_spool(int monitor)
 {
 	struct request q = { .kind = ASK_SPOOL };
-	struct found f;
+	struct found f = { 0 };
 	int fd;
 	errno = ask(monitor, &q, NULL, &f, &fd);
 	return fd;
@@ -347,7 +347,7 @@ int monitor_spool(int monitor)
 const struct reply *monitor_run(int monitor, const struct job *job, int message, int owner, int agent)
 {
 	struct request q = { .kind = ASK_RUN, .job = *job };
-	struct found f;
+	struct found f = { 0 };
 	int channel;
 	/* the order is fixed; what is not needed is filled with what is there */
 	const int fds[CHANNEL_FDS] = { message, owner >= 0 ? owner : message, agent };

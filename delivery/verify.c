@@ -21,7 +21,11 @@ static const struct reply *made(struct reply *r, const char *text)
 	return r;
 }
 
-static bool is_child(const struct expander *x, size_t i, const struct node *of) { return i > 0 && x->node[i].parent == (size_t)(of - x->node); }
+static bool is_child(const struct expander *x, size_t i, const struct node *of)
+{
+	const struct node *n = &x->node[i];
+	return n->depth == of->depth + 1 && n->parent == (size_t)(of - x->node);
+}
 
 /* The members of a list, those of a file that it includes among them; a line each.  False when they do not fit.  */
 static bool members(const struct expander *x, const struct node *list, char *room, size_t size)

@@ -194,7 +194,7 @@ _Noreturn void writer_run(const struct config *cf, const struct passwd *user, in
 
 const struct reply *writer_answer(int channel)
 {
-	int32_t row;
+	int32_t row = -1;
 	if (channel_receive(channel, &row, sizeof row, NULL) != sizeof row || row < 0 || row >= REPLY_COUNT) return REPLY(LOCAL_ERROR);
 	return reply_table[row].code / 100 == 2 ? NULL : &reply_table[row];
 }

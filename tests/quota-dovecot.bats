@@ -148,6 +148,7 @@ file() { printf '%s\n' "$@" | diff "$BOX/maildirsize" -; }
 	local mail=$BATS_TEST_TMPDIR/mail size
 	mkdir -p "$mail/example.test/alice/.lists"/{new,cur,tmp}
 	BOX=$mail/example.test/alice
+	# shellcheck disable=SC2034  # read by deliver
 	SETTINGS=(-C /dev/null -o "mail_root=$mail" -o hostname=mx.example.test -o local_domains=none -o quota=64k)
 	printf '%020000d\n' 0 | deliver -f a@b.example -d alice@example.test
 	printf '%030000d\n' 0 | deliver -f a@b.example -d alice+lists@example.test

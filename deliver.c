@@ -457,7 +457,7 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 	delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES);
 	if (o->where) status = where(d, o->rcpts, o->count);
 	else status = o->lmtp ? lmtp(d) : mda(d, from, o->rcpts, o->count);
-	monitor_end(monitor);
+	monitor_end(monitor, (unsigned)(d->cf.deliver_timeout / 8) + 1000);
 	return status;
 }
 

@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "channel.h"
+#include "clock.h"
 #include "log.h"
 #include "mailbox.h"
 #include "owner.h"
@@ -161,6 +163,8 @@ const struct reply *delivery_add_user(struct delivery *d, const char *name, int 
 	bool known = i < d->users;
 	const struct reply *r = d->named + 2 > d->room ? REPLY(TOO_MANY_RCPT) : writer_add(known ? d->user[i].writer : writer, a);
 	if (known || r) close(writer);
+	/* an answer that comes late would be taken for that to the next question: better none at all */
+	if (known && r == REPLY(LOCAL_ERROR)) shutdown(d->user[i].writer, SHUT_RDWR);
 	if (r) return r;
 	if (!known) {
 		d->user[i].writer = writer;
@@ -419,16 +423,19 @@ static void stage_ours(struct delivery *d)
 	if (many(d)) sync_file_systems(d, "cannot sync the files");
 }
 
-/* Everybody's at once; then every answer is read.  */
+/* Everybody's at once; then every answer is read.  All of it in one time limit, for who gave us the message waits no longer, and with its 451 nothing may stay.  */
 static void all_writers(struct delivery *d, bool publish)
 {
 	size_t asked = 0;
+	uint64_t end = d->ended + d->cf->deliver_timeout * (publish ? 7 : 4) / 8;
 	while (asked < d->users && !d->error) {
 		int w = d->user[asked].writer;
 		if (publish ? writer_publish(w) : writer_stage(w, d->lines)) asked++;
 		else fail_elsewhere(d, NULL);
 	}
 	for (size_t i = 0; i < asked; i++) {
+		uint64_t now = millis();
+		writer_limit(d->user[i].writer, now < end ? (unsigned)(end - now) : 1);
 		const struct reply *r = writer_answer(d->user[i].writer);
 		if (r) fail_elsewhere(d, r);
 	}
@@ -439,6 +446,7 @@ static const struct reply *outcome(const struct delivery *d) { return !d->error 
 const struct reply *delivery_stage(struct delivery *d, uint64_t lines)
 {
 	d->lines = lines;
+	d->ended = millis();
 	if (!d->error) check_quota(d);
 	if (d->spilled && d->body_len > 0) spill(d);
 	else if (!d->spilled && !d->error) write_elsewhere(d);
@@ -451,7 +459,8 @@ const struct reply *delivery_stage(struct delivery *d, uint64_t lines)
 static void run_jobs(struct delivery *d)
 {
 	for (size_t i = 0; i < d->jobs && !d->error; i++) {
-		const struct external *e = &d->job[i];
+		struct external *e = &d->job[i];
+		e->job.share = (uint32_t)d->jobs;       /* one after the other, in one time limit */
 		const struct reply *r = monitor_run(d->monitor, &e->job, d->spool, e->owner, e->agent);
 		if (r) fail_elsewhere(d, r);
 	}

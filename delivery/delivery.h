@@ -49,6 +49,7 @@ struct delivery {
 	bool looped;            /* the message says that it has been here */
 	unsigned marks;         /* Delivered-To lines looked at */
 	int error;              /* errno of the first failure */
+	uint64_t ended;         /* milliseconds: when the end of the message was there */
 	const struct reply *failure;    /* the same, where it was somebody else's */
 	uint64_t written;       /* octets of the body in the first copy's file */
 	uint64_t size, lines;   /* of the body, with LF line ends */

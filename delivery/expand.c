@@ -163,7 +163,10 @@ static bool add_member(struct expander *x, struct node *of, enum member_kind kin
 	else if (kind != MEMBER_INCLUDE && !x->cf->alias_programs) trouble(n, REPLY(NO_PROGRAMS), of->why, "alias_programs = no");
 	else if (kind != MEMBER_INCLUDE && x->monitor < 0) trouble(n, REPLY(BAD_ALIAS), of->why, "there is nobody to run programs");
 	else n->kind = kind == MEMBER_INCLUDE ? NODE_INCLUDE : kind == MEMBER_PROGRAM ? NODE_PROGRAM : NODE_FILE;
-	if (n->kind == NODE_PROGRAM || n->kind == NODE_FILE || n->kind == NODE_INCLUDE) n->fd = dup(from->table);
+	if (n->kind == NODE_PROGRAM || n->kind == NODE_FILE || n->kind == NODE_INCLUDE) {
+		n->fd = dup(from->table);
+		if (n->fd < 0) trouble(n, REPLY(LOCAL_ERROR), of->why, strerror(errno));        /* whose it is would not be known */
+	}
 	return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,8 +13,10 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <syslog.h>
@@ -21,6 +24,7 @@
 
 #include "alias.h"
 #include "channel.h"
+#include "clock.h"
 #include "identity.h"
 #include "log.h"
 #include "program.h"
@@ -86,6 +90,8 @@ static pid_t fork_with(const struct config *cf, int *ours, int *its)
 	*its = pair[1];
 	if (pid == 0) {
 		signal(SIGCHLD, SIG_DFL);
+		signal(SIGHUP, SIG_IGN);
+		setpgid(0, 0);  /* with its parent gone, the kernel sends SIGHUP and SIGCONT to one that its user has stopped: then it sees that it is over */
 		return 0;
 	}
 	close(pair[1]);
@@ -118,12 +124,19 @@ static void serve_user(const struct config *cf, int channel, struct request *q)
 	tell(channel, &f, ours);
 }
 
+/* Who only knows where a file is (O_PATH) has not opened it, and must not have it opened by us.  */
+static bool is_opened(int fd, struct stat *st)
+{
+	int flags = fcntl(fd, F_GETFL);
+	return flags >= 0 && !(flags & O_PATH) && fstat(fd, st) == 0;
+}
+
 /* Become the owner of the alias table, for root's the one of the setting.  0 or errno.  */
 static int become_owner(const struct config *cf, int table)
 {
 	struct stat st;
 	const struct passwd *pw;
-	if (table < 0 || fstat(table, &st) != 0) return EBADF;
+	if (!is_opened(table, &st) || !S_ISREG(st.st_mode)) return EBADF;
 	errno = 0;
 	if (st.st_uid == 0) pw = getpwnam(cf->alias_user);
 	else pw = getpwuid(st.st_uid);
@@ -165,12 +178,12 @@ static void serve_spool(int channel)
 	tell(channel, &f, fd);
 }
 
-/* The command of a domain, or of the setting.  */
-static const char *agent_command(const struct config *cf, int agent, char *room, size_t size)
+/* The command of a domain, which only root or the owner himself may choose, or of the setting.  */
+static const char *agent_command(const struct config *cf, int agent, uid_t owner, char *room, size_t size)
 {
 	struct stat st;
 	if (agent < 0 || !cf->domain_agents) return cf->agent;
-	ssize_t n = fstat(agent, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & (S_IWGRP | S_IWOTH)) ? pread(agent, room, size - 1, 0) : -1;
+	ssize_t n = fstat(agent, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & (S_IWGRP | S_IWOTH)) && (st.st_uid == 0 || st.st_uid == owner) ? pread(agent, room, size - 1, 0) : -1;
 	if (n < 0) return "";
 	room[n] = '\0';
 	room[strcspn(room, "\r\n")] = '\0';
@@ -181,12 +194,12 @@ static const char *agent_command(const struct config *cf, int agent, char *room,
 static const struct reply *run_agent(const struct config *cf, struct job *j, const int fds[CHANNEL_FDS], unsigned ms)
 {
 	char room[PROGRAM_ROOM], own[1024], home[1024], *argv[PROGRAM_WORDS];
-	struct stat st;
-	int e;
+	struct stat st = { 0 };
 	const struct passwd *pw = *j->user ? find_user(cf, j->user) : NULL;
-	const char *command = agent_command(cf, fds[FD_AGENT], own, sizeof own);
-	if (*j->user) e = pw ? identity_become(pw->pw_uid, pw->pw_gid, pw->pw_name) : errno;
-	else e = fstat(fds[FD_OWNER], &st) != 0 ? errno : identity_become(st.st_uid, st.st_gid, NULL);
+	int e = *j->user ? errno : is_opened(fds[FD_OWNER], &st) ? 0 : EBADF;
+	const char *command = agent_command(cf, fds[FD_AGENT], pw ? pw->pw_uid : st.st_uid, own, sizeof own);
+	if (*j->user) e = pw ? identity_become(pw->pw_uid, pw->pw_gid, pw->pw_name) : e;
+	else if (!e) e = identity_become(st.st_uid, st.st_gid, NULL);
 	if (pw) snprintf(home, sizeof home, "%s", pw->pw_dir);
 	else snprintf(home, sizeof home, "%s/%s/%s", cf->mail_root, j->domain, j->local);
 	if (!e && program_words(j, command, true, room, argv)) return program_run(j, argv, fds[FD_MESSAGE], home, ms);
@@ -197,7 +210,7 @@ static const struct reply *run_agent(const struct config *cf, struct job *j, con
 static const struct reply *run_job(const struct config *cf, struct job *j, const int fds[CHANNEL_FDS])
 {
 	char room[PROGRAM_ROOM], *argv[PROGRAM_WORDS];
-	unsigned ms = (unsigned)(cf->deliver_timeout - cf->deliver_timeout / 4);
+	unsigned ms = (unsigned)((cf->deliver_timeout - cf->deliver_timeout / 4) / (j->share ? j->share : 1));
 	if (j->kind == JOB_AGENT) return run_agent(cf, j, fds, ms);
 	int e = cf->alias_programs ? become_owner(cf, fds[FD_OWNER]) : EPERM;
 	const struct passwd *pw = e ? NULL : getpwuid(geteuid());
@@ -212,8 +225,11 @@ static const struct reply *run_job(const struct config *cf, struct job *j, const
 static int read_only(int message)
 {
 	char path[40];
+	struct stat st;
+	int fd = -1;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", message);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	errno = EBADF;
+	if (is_opened(message, &st) && S_ISREG(st.st_mode) && st.st_nlink == 0) fd = open(path, O_RDONLY | O_CLOEXEC);   /* the file of serve_spool has no name */
 	if (fd < 0) log_line(LEVEL_ERROR, "cannot read a message for a program: %s", strerror(errno));
 	return fd;
 }
@@ -260,16 +276,23 @@ _Noreturn static void serve(const struct config *cf, int channel)
 		for (int i = 0; i < CHANNEL_FDS; i++)
 			if (fds[i] >= 0) close(fds[i]);
 	}
-	close(channel);         /* who waits for us need not wait for them */
-	while (wait(NULL) >= 0 || errno == EINTR) continue;     /* nobody is left who still does something */
+	if (n < 0) shutdown(channel, SHUT_WR);  /* who waits for an answer need not wait for what follows */
+	/* until nobody is left who still does something; but users can stop what runs as them */
+	struct itimerval limit = { .it_value = { (time_t)(cf->deliver_timeout / 8 / 1000), (suseconds_t)(cf->deliver_timeout / 8 % 1000 * 1000) } };
+	signal(SIGALRM, SIG_DFL);
+	setitimer(ITIMER_REAL, &limit, NULL);
+	while (wait(NULL) >= 0 || errno == EINTR) continue;
 	_exit(EX_OK);
 }
 
-void monitor_end(int monitor)
+void monitor_end(int monitor, unsigned ms)
 {
+	struct pollfd p = { .fd = monitor };
+	uint64_t end = millis() + ms;
 	if (monitor < 0) return;
+	shutdown(monitor, SHUT_WR);
+	while (poll(&p, 1, (int)ms) < 0 && millis() < end) continue;
 	close(monitor);
-	while (wait(NULL) < 0 && errno == EINTR) continue;
 }
 
 int monitor_start(const struct config *cf)
@@ -349,6 +372,7 @@ const struct reply *monitor_run(int monitor, const struct job *job, int message,
 	struct request q = { .kind = ASK_RUN, .job = *job };
 	struct found f = { 0 };
 	int channel;
+	if (owner < 0 && !*job->user) return REPLY(AGENT_TROUBLE);
 	/* the order is fixed; what is not needed is filled with what is there */
 	const int fds[CHANNEL_FDS] = { message, owner >= 0 ? owner : message, agent };
 	if (ask(monitor, &q, fds, &f, &channel) != 0) return REPLY(AGENT_TROUBLE);

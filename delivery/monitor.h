@@ -17,8 +17,8 @@ bool monitor_wanted(const struct config *cf, bool one_message);
 /* Fork it.  Returns our end of the channel, -1 after a line in the log.  */
 int monitor_start(const struct config *cf);
 
-/* See it end, after all that it has started.  */
-void monitor_end(int monitor);
+/* See it end, after all that it has started; for at most `ms` milliseconds.  */
+void monitor_end(int monitor, unsigned ms);
 
 /* Look up a user of the host and start a writer (writer.h) for him.  0 and the channel to it and his full name; or ENOENT: there is no such user, EPERM: there is,
  * but he takes no mail (root, below min_uid, nobody), or another errno for what may pass.  */
@@ -34,6 +34,7 @@ int monitor_spool(int monitor);
 /* What is to be done with a message by another program, or a file that is no Maildir.  */
 struct job {
 	enum job_kind { JOB_AGENT, JOB_PROGRAM, JOB_FILE } kind;
+	uint32_t share;                 /* of the time limit: the one half, third... */
 	char command[1024];             /* of a program or file; an agent's is the monitor's to know */
 	char user[LOCAL_MAX + 1];            /* JOB_AGENT for a user of the host; "" for a mailbox beneath mail_root */
 	char rcpt[PATH_MAX_LEN + 1], sender[PATH_MAX_LEN + 1];

@@ -130,7 +130,7 @@ const struct reply *program_run(const struct job *job, char *const argv[], int m
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	sigfillset(&all);       /* else a signal to stop would end the wait, and the limit with it */
-	signal(SIGCHLD, SIG_DFL);
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP }, NULL);     /* one that stops has not ended */
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	pid_t pid = fork();
 	if (pid == 0) execute(job, argv, message, home);

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -197,6 +198,12 @@ const struct reply *writer_answer(int channel)
 	int32_t row = -1;
 	if (channel_receive(channel, &row, sizeof row, NULL) != sizeof row || row < 0 || row >= REPLY_COUNT) return REPLY(LOCAL_ERROR);
 	return reply_table[row].code / 100 == 2 ? NULL : &reply_table[row];
+}
+
+void writer_limit(int channel, unsigned ms)
+{
+	struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 
 const struct reply *writer_greeting(int channel, char **forward)

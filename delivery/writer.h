@@ -32,6 +32,8 @@ void writer_undo(int channel);
 bool writer_write(int channel, const char *p, size_t n);
 bool writer_stage(int channel, uint64_t lines);
 bool writer_publish(int channel);
+/* How long to wait for the next answer: milliseconds, not 0.  */
+void writer_limit(int channel, unsigned ms);
 /* The answer to either.  NULL: it is done.  */
 const struct reply *writer_answer(int channel);
 

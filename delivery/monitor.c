@@ -54,8 +54,8 @@ static const struct passwd *find_user(const struct config *cf, const char *name)
 	errno = 0;
 	const struct passwd *pw = getpwnam(name);
 	if (!pw) {
-		/* what the manual lists for "not found", and what services that are not there say */
-		if (errno == 0 || errno == ENOENT || errno == ESRCH || errno == EBADF || errno == EPERM || errno == ENOTDIR) errno = ENOENT;
+		/* no error at all is what "not found" is; ENOENT is what services say whose server is down (nslcd) */
+		errno = errno == 0 || errno == ESRCH ? ENOENT : errno == ENOENT || errno == EPERM ? EIO : errno;
 		return NULL;
 	}
 	if (pw->pw_uid != 0 && pw->pw_uid != NOBODY && pw->pw_uid >= cf->min_uid) return pw;

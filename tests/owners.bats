@@ -149,3 +149,27 @@ the_writer() { w=$(processes_of "$(uid alice)"); [ -n "$w" ]; }
 	echo "rc=$rc"; grep . "$HOST"/got/* || true; tail -3 "$LOG"; echo "alice $(uid alice)"
 	refute grep -rq 65534 "$HOST/got"
 }
+
+@test "a name service whose server is down says ENOENT: that is no proof that there is no such user" {
+	[[ ! $BUILD =~ static|san ]] || skip "name services are for the dynamic build"
+	cat >"$BATS_TEST_TMPDIR/down.c" <<-'E'
+		#include <errno.h>
+		#include <nss.h>
+		#include <pwd.h>
+		enum nss_status _nss_down_getpwnam_r(const char *name, struct passwd *p, char *room, size_t size, int *e)
+		{
+			(void)name, (void)p, (void)room, (void)size;
+			*e = ENOENT;
+			return NSS_STATUS_UNAVAIL;
+		}
+	E
+	cc -shared -fPIC -o "$HOST/libnss_down.so.2" "$BATS_TEST_TMPDIR/down.c"
+	try() { on_host env -i PATH="$PATH" LD_LIBRARY_PATH=/mnt timeout 20 "$DELIVER" "${SETTINGS[@]}" -d "$1" <<<$'Subject: x\n\nhi' 2>>"$LOG"; }
+	for services in files "files systemd" "files not-installed"; do
+		printf 'passwd: %s\ngroup: files\n' "$services" >"$HOST/etc/nsswitch.conf"
+		run -67 try ldap-user@localhost
+	done
+	printf 'passwd: files down\ngroup: files\n' >"$HOST/etc/nsswitch.conf"
+	run -75 try ldap-user@localhost
+	try alice@localhost
+}

@@ -29,7 +29,7 @@ void expander_init(struct expander *x, const struct config *cf, const struct res
 	if (!path || strcmp(cf->local_domains, "none") == 0) return;
 	int e = alias_open(&x->system, AT_FDCWD, path, open_anywhere);
 	x->has_system = e == 0;
-	x->broken_system = e != 0 && e != ENOENT;
+	x->broken_system = e != 0 && (e != ENOENT || *cf->aliases);     /* one that is named must be there */
 	if (x->broken_system || (e && *cf->aliases)) log_line(LEVEL_ERROR, "%s: %s", path, e == EPERM ? "others than its owner can write to it" : strerror(e));
 }
 

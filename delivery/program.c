@@ -111,13 +111,17 @@ _Noreturn static void execute(const struct job *j, char *const argv[], int messa
 	snprintf(vars[4], sizeof vars[4], "SENDER=%s", j->sender);
 	snprintf(vars[5], sizeof vars[5], "RECIPIENT=%s", j->rcpt);
 	snprintf(vars[6], sizeof vars[6], "EXTENSION=%s", j->detail);
-	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), log = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	setsid();       /* so that all of it can be ended together */
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int sig = 1; sig < 32; sig++) signal(sig, SIG_DFL);
 	syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);  /* what our caller left open is not for others */
 	if (chdir(home) != 0 && chdir("/") != 0) _exit(EX_TEMPFAIL);
-	if (lseek(message, 0, SEEK_SET) == 0 && dup2(message, 0) == 0 && null >= 0 && dup2(null, 1) == 1) execve(argv[0], argv, envp);
+	/* our log is not for others to write to */
+	if (lseek(message, 0, SEEK_SET) == 0 && dup2(message, 0) == 0 && null >= 0 && dup2(null, 1) == 1 && dup2(null, 2) == 2) execve(argv[0], argv, envp);
+	int why = errno;
+	if (log >= 0) dup2(log, 2);
+	errno = why;
 	log_line(LEVEL_ERROR, "cannot execute %.500s: %s", argv[0], strerror(errno));
 	_exit(EX_TEMPFAIL);
 }

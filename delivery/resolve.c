@@ -125,20 +125,28 @@ static bool may_say(const struct stat *dir, const struct stat *file, bool within
 	return dir->st_uid == 0 || file->st_uid == dir->st_uid || (file->st_uid == 0 && within);
 }
 
-int resolver_file(int root, const char *path)
+/* The file that is open was meant by who may say something of the domain in whose directory the path begins.  0 or errno.  */
+static int check_author(int root, const char *path, int fd)
 {
-	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 	char domain[DOMAIN_MAX + 1];
 	const char *name = strrchr(path, '/') + 1;
 	struct stat dir, file;
 	snprintf(domain, sizeof domain, "%.*s", (int)(name - 1 - path), path);
 	int in = open_beneath(root, domain, O_PATH);
-	if (in < 0) return -1;
-	int fd = (int)syscall(SYS_openat2, in, name, &how, sizeof how);
-	bool within = fd >= 0 || errno != EXDEV;
-	if (!within) fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
-	int e = fd < 0 || fstat(in, &dir) != 0 || fstat(fd, &file) != 0 ? errno : may_say(&dir, &file, within) ? 0 : EACCES;
+	if (in < 0) return errno;
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	int again = (int)syscall(SYS_openat2, in, name, &how, sizeof how);
+	int e = fstat(in, &dir) != 0 || fstat(fd, &file) != 0 ? errno : may_say(&dir, &file, again >= 0) ? 0 : EACCES;
+	if (again >= 0) close(again);
 	close(in);
+	return e;
+}
+
+int resolver_file(int root, const char *path)
+{
+	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+	int e = fd < 0 ? errno : check_author(root, path, fd);
 	if (!e) return fd;
 	if (fd >= 0) close(fd);
 	errno = e;

@@ -59,7 +59,7 @@ static bool is_peer(const struct stat *err)
 static void to_syslog(const char *program, bool silence_stderr)
 {
 	log_state.to = TO_SYSLOG;
-	openlog(program, LOG_PID, LOG_MAIL);
+	openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);       /* now: later the sandbox may forbid it */
 	if (!silence_stderr) return;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0) close(2);

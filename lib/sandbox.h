@@ -9,7 +9,7 @@
 bool sandbox_speaker(void);
 
 /* No new privileges, no new process, no TCP, and files only beneath the directory `fd`: read, write, make, remove, and rename between
- * directories.  (So there will be no core file either.)  */
+ * directories.  (So there will be no core file either.)  Root, moreover, can make no socket, signal nobody, run nothing and become nobody.  */
 void sandbox_beneath(int fd);
 
 #endif

@@ -143,3 +143,19 @@ open(sys.argv[1] + ".ready", "w"); signal.alarm(120); signal.pause()' "$BATS_TES
 	[ "$status" = 75 ]
 	[ -z "$(find "$BATS_TEST_TMPDIR" -maxdepth 1 -name '*.M*')" ]
 }
+
+@test "maildir-deliver as root has a filter, its writers have Landlock; as another user it has no need of one" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	mkfifo "$BATS_TEST_TMPDIR/in"
+	exec 7<>"$BATS_TEST_TMPDIR/in"
+	lines "LHLO c" >&7
+	deliver --lmtp <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>>"$LOG" 3>&- 7>&- &
+	until_true grep -q '^250 X-ALL' "$BATS_TEST_TMPDIR/out"
+	local main
+	main=$(pgrep -of "^$DELIVER .*mail_root=$ROOT .*--lmtp")
+	[ "$(awk '$1 == "Seccomp:" { print $2 }' "/proc/$main/status")" = 2 ]
+	[ "$(awk '$1 == "Seccomp:" { print $2 }' "/proc/$(pgrep -P "$main")/status")" = 0 ]
+	lines QUIT >&7
+	exec 7>&-
+	wait $!
+}

@@ -155,6 +155,7 @@ static void list_members(const char *list, bool lines, size_t size, FILE *out)
 		if (kind == MEMBER_FILE || kind == MEMBER_INCLUDE) EXPECT(*text == '/');
 		if (kind != MEMBER_ADDRESS && kind != MEMBER_LITERAL) continue;
 		EXPECT(!strchr("/|:\\ <#", *text) || (*text == '#'));
+		if (kind == MEMBER_LITERAL && *text == '"') continue;   /* without its backslash a quoted "|x" would be a program */
 		char again[300];
 		const char *s = text;
 		EXPECT(alias_member(&s, false, again, sizeof again) == MEMBER_ADDRESS && strcmp(again, text) == 0 && !*s);

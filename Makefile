@@ -28,7 +28,7 @@ LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 PROGRAMS = smtp-handler maildir-deliver
 LIB = address clock config data envelope identity keeper line lmtp log nexthop peer receive reply sandbox session systemd trace
 HANDLER = smtp-handler
-DELIVER = deliver maildir $(addprefix delivery/,delivery mailbox owner resolve expand verify alias alias-list alias-text alias-compile quota names channel monitor writer program)
+DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
 DELIVER_LIBS ?= -Wl,-Bstatic -lcdb -lidn2 -lunistring -Wl,-Bdynamic

@@ -18,9 +18,11 @@
 #include "monitor.h"
 #include "owner.h"
 #include "peer.h"
+#include "place.h"
 #include "resolve.h"
 #include "sandbox.h"
 #include "session.h"
+#include "tools.h"
 #include "verify.h"
 
 enum { INPUT = 65536, OUTPUT = 16384, PAGE = 4096, TRACE_ROOM = 8192 };
@@ -41,56 +43,10 @@ static struct deliver {
 
 /* --- LMTP: the backend of the dialogue --- */
 
-static bool is_external(const struct node *n) { return n->kind == NODE_AGENT || n->kind == NODE_PROGRAM || n->kind == NODE_FILE; }
-
-/* A program's or a file's part.  */
-static const struct reply *place_external(struct deliver *d, struct node *n, const char *rcpt, const char *sender)
-{
-	struct external e = { .owner = n->user ? -1 : n->fd, .agent = n->agent };
-	struct job *j = &e.job;
-	j->kind = n->kind == NODE_AGENT ? JOB_AGENT : n->kind == NODE_PROGRAM ? JOB_PROGRAM : JOB_FILE;
-	snprintf(j->command, sizeof j->command, "%s", n->kind == NODE_AGENT ? "" : n->text);
-	snprintf(j->user, sizeof j->user, "%s", n->user ? n->local : "");
-	snprintf(j->rcpt, sizeof j->rcpt, "%.254s", n->kind == NODE_AGENT && n != d->expander.node ? n->text : rcpt);
-	snprintf(j->sender, sizeof j->sender, "%s", sender);
-	snprintf(j->local, sizeof j->local, "%s", n->local);
-	snprintf(j->domain, sizeof j->domain, "%s", n->domain);
-	snprintf(j->detail, sizeof j->detail, "%s", n->detail);
-	if (n->user) close(n->fd);
-	n->fd = n->agent = -1;
-	return delivery_add_job(&d->delivery, &e);
-}
-
-/* One of the places that an address leads to.  */
-static const struct reply *place(struct deliver *d, struct node *n, const char *rcpt, const char *from, uint64_t size)
-{
-	char sender[PATH_MAX_LEN + 1];
-	int fd = n->fd;
-	struct addressee a = { rcpt, n == d->expander.node ? rcpt : n->text, expand_sender(&d->expander, n, from, sender), n->detail, size };
-	if (is_external(n)) return place_external(d, n, rcpt, a.sender);
-	if (n->kind != NODE_BOX && n->kind != NODE_USER) return NULL;
-	n->fd = -1;
-	return n->kind == NODE_BOX ? delivery_add(&d->delivery, fd, &a) : delivery_add_user(&d->delivery, n->local, fd, &a);
-}
-
-/* A recipient: all that it leads to, or the refusal and nothing.  */
-static const struct reply *add_recipient(struct deliver *d, const struct path *rcpt, const char *from, uint64_t size)
-{
-	struct expander *x = &d->expander;
-	struct delivery_mark mark = delivery_mark(&d->delivery);
-	const struct reply *r = expand(x, rcpt);
-	bool external = mark.jobs > 0;
-	for (size_t i = 0; !r && i < x->count; i++) external |= is_external(&x->node[i]);
-	if (!r && external && mark.named > 0) r = REPLY(ALONE);
-	for (size_t i = 0; !r && i < x->count; i++) r = place(d, &x->node[i], rcpt->text, from, size);
-	if (r) delivery_rollback(&d->delivery, mark);
-	expand_done(x);
-	return r;
-}
-
 static const struct reply *deliver_rcpt(struct session *s, const struct path *rcpt)
 {
-	const struct reply *r = add_recipient(s->ctx, rcpt, s->tx.from.text, s->tx.declared);
+	struct deliver *d = s->ctx;
+	const struct reply *r = place_recipient(&d->delivery, &d->expander, rcpt, s->tx.from.text, s->tx.declared);
 	return r ? r : REPLY(RCPT_OK);
 }
 
@@ -126,22 +82,11 @@ static void deliver_abandon(struct session *s)
 	delivery_end(&d->delivery);
 }
 
-/* "user", "user@domain" or "<user@domain>"; a bare name is one of this host.  */
-static bool parse_loosely(const struct config *cf, const char *text, struct path *p)
-{
-	char line[COMMAND_MAX], *s = line;
-	snprintf(line, sizeof line, "%s", text);
-	if (*text == '<') return path_parse(p, &s) && *s == '\0';
-	if (mailbox_parse(p, text)) return true;
-	snprintf(line, sizeof line, "%.256s@%s", text, cf->hostname);
-	return !strchr(text, '@') && mailbox_parse(p, line);
-}
-
 static const struct reply *deliver_verify(struct session *s, const char *what, bool list)
 {
 	struct deliver *d = s->ctx;
 	struct path p;
-	if (!parse_loosely(&d->cf, what, &p) || !*p.text) return REPLY(BAD_RCPT);
+	if (!tools_parse(&d->cf, what, &p) || !*p.text) return REPLY(BAD_RCPT);
 	const struct reply *r = verify(&d->expander, &p, list, d->answer, sizeof d->answer);
 	expand_done(&d->expander);
 	return r;
@@ -268,41 +213,11 @@ static int mda(struct deliver *d, const char *sender, char **rcpts, size_t n)
 	const struct reply *r = NULL;
 	for (size_t i = 0; i < n && !r; i++) {
 		struct path p;
-		r = parse_loosely(&d->cf, rcpts[i], &p) && *p.text ? add_recipient(d, &p, sender, 0) : REPLY(BAD_RCPT);
+		r = tools_parse(&d->cf, rcpts[i], &p) && *p.text ? place_recipient(&d->delivery, &d->expander, &p, sender, 0) : REPLY(BAD_RCPT);
 	}
 	if (!r) r = mda_message(d);
 	delivery_end(&d->delivery);
 	return mda_exit(r);
-}
-
-/* --make USER@DOMAIN */
-static int make(struct deliver *d, const char *address)
-{
-	struct path p;
-	char local[NAME_LOCAL + 1], domain[DOMAIN_MAX + 1];
-	if (!mailbox_parse(&p, address) || !*p.domain) {
-		fprintf(stderr, "maildir-deliver: %s: not a mailbox address\n", address);
-		return EX_USAGE;
-	}
-	bool named = names_local(local, p.local) && names_domain(domain, p.domain) && !strpbrk(local, d->cf.detail_separator);
-	int e = d->resolver.root < 0 ? ENOENT : !named ? EINVAL : resolver_make(&d->resolver, domain, local);
-	if (e) fprintf(stderr, "maildir-deliver: cannot make %s: %s\n", address, strerror(e));
-	return e == 0 ? EX_OK : e == EINVAL ? EX_USAGE : EX_TEMPFAIL;
-}
-
-/* --where ADDRESS...: what would become of mail for each.  */
-static int where(struct deliver *d, char **addresses, size_t n)
-{
-	int status = EX_OK;
-	for (size_t i = 0; i < n; i++) {
-		struct path p;
-		bool good = parse_loosely(&d->cf, addresses[i], &p) && *p.text;
-		if (!good) printf("%s: not a mailbox address\n", addresses[i]);
-		else good = where_print(&d->expander, &p);
-		expand_done(&d->expander);
-		if (!good) status = EX_NOUSER;
-	}
-	return fflush(stdout) == 0 ? status : EX_IOERR;
 }
 
 /* --- start --- */
@@ -422,18 +337,6 @@ static void settle_in(struct deliver *d)
 	owner_only();
 }
 
-/* --rebuild-aliases, and what newaliases(1) is for: compile the files, or that of the setting.  */
-static int rebuild(const struct config *cf, char **files, size_t n)
-{
-	int status = EX_OK;
-	if (n == 0) return alias_compile(*cf->aliases ? cf->aliases : "/etc/aliases");
-	for (size_t i = 0; i < n; i++) {
-		int one = alias_compile(files[i]);
-		if (one != EX_OK) status = one;
-	}
-	return status;
-}
-
 static int bad_config(const struct deliver *d, const struct options *o)
 {
 	if (o->show || o->make || o->where || o->rebuild) return fprintf(stderr, "maildir-deliver: %s\n", d->cf.error), EX_CONFIG;
@@ -447,7 +350,7 @@ static int bad_config(const struct deliver *d, const struct options *o)
 static int run(struct deliver *d, const struct options *o, const char *from)
 {
 	bool opened = resolver_open(&d->resolver, &d->cf, !o->make);
-	if (o->make) return make(d, o->make);
+	if (o->make) return tools_make(&d->resolver, o->make);
 	bool wanted = monitor_wanted(&d->cf, !o->lmtp);
 	int monitor = wanted ? monitor_start(&d->cf) : -1;
 	if (wanted && monitor < 0) return mda_exit(REPLY(LOCAL_ERROR));         /* without it no user is known, and none shall be refused for that */
@@ -455,7 +358,7 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root);
 	int status = EX_OK;
 	delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES);
-	if (o->where) status = where(d, o->rcpts, o->count);
+	if (o->where) status = tools_where(&d->expander, o->rcpts, o->count);
 	else status = o->lmtp ? lmtp(d) : mda(d, from, o->rcpts, o->count);
 	monitor_end(monitor, (unsigned)(d->cf.deliver_timeout / 8) + 1000);
 	return status;
@@ -470,7 +373,7 @@ int main(int argc, char **argv)
 	if (status >= 0) return status;
 	bool configured = config_load(&d->cf);
 	if (o.show && configured) return config_show(&d->cf), EX_OK;
-	if (o.rebuild && configured) return rebuild(&d->cf, o.rcpts, o.count);
+	if (o.rebuild && configured) return tools_rebuild(&d->cf, o.rcpts, o.count);
 	settle_in(d);
 	log_open("maildir-deliver", d->id, d->peer, o.lmtp ? LOG_LINES : LOG_STATUS);
 	log_level((enum log_level)d->cf.log_level);

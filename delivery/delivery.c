@@ -8,72 +8,19 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "channel.h"
 #include "clock.h"
 #include "log.h"
-#include "mailbox.h"
 #include "owner.h"
+#include "parts.h"
 #include "writer.h"
 
-/* One name of a mailbox.  */
-struct name {
-	struct name *next;      /* of the same mailbox */
-	size_t user;            /* d->user[user - 1]; 0: no user of the host */
-	char rcpt[PATH_MAX_LEN + 1];
-};
-
-/* One mailbox.  */
-struct copy {
-	struct maildir box;
-	struct maildir_file file;
-	struct mailbox mailbox;
-	struct name *names;
-	char sender[PATH_MAX_LEN + 1];
-	size_t head_len, head_lines;    /* Return-Path and Delivered-To */
-};
-
-/* Room for one of each, which need not belong together: a mailbox may have several names.  */
-struct recipient {
-	struct copy copy;
-	struct name name;
-};
-
-/* A user of the host.  */
-struct user {
-	int writer;
-	char name[LOCAL_MAX + 1];
-};
-
-enum { DESCRIPTORS_PER_COPY = 4, DESCRIPTORS_ELSE = 24, SURELY = 64, MARKS_MOST = 200 };
+enum { MARKS_MOST = 200 };
 
 static const char mark[] = "Delivered-To:";
-
-void delivery_init(struct delivery *d, const struct config *cf, int monitor, size_t room)
-{
-	/* a process has one delivery; a page that is not used costs nothing, and a mapping would be a call more */
-	static struct recipient all[DELIVERY_ROOM];
-	static struct user user[DELIVERY_ROOM];
-	static struct external job[DELIVERY_JOBS];
-	d->cf = cf;
-	d->monitor = monitor;
-	d->spool = -1;
-	d->room = room < DELIVERY_ROOM ? room : DELIVERY_ROOM;
-	d->most = (SURELY - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
-	d->all = all;
-	d->user = user;
-	d->job = job;
-}
-
-static void raise_limit(struct delivery *d)
-{
-	size_t n = channel_raise_limit();
-	if (n > SURELY) d->most = (n - DESCRIPTORS_ELSE) / DESCRIPTORS_PER_COPY;
-}
 
 static const struct { int error; const struct reply *reply; } replies[] = {
 	{ ENOSPC, REPLY(DISK_FULL) }, { EDQUOT, REPLY(QUOTA) }, { EFBIG, REPLY(DISK_FULL) },
@@ -95,126 +42,6 @@ static void fail(struct delivery *d, const struct copy *c, const char *what, int
 	if (d->error) return;
 	d->error = error;
 	log_line(LEVEL_ERROR, "%s: %s: %s", log_escape(text, sizeof text, c->names->rcpt), what, strerror(error));
-}
-
-/* The copy for this directory, whatever it was called before; NULL if there is none yet.  */
-static struct copy *find_copy(const struct delivery *d, const struct maildir *box)
-{
-	for (size_t i = 0; i < d->count; i++)
-		if (d->all[i].copy.box.dev == box->dev && d->all[i].copy.box.ino == box->ino) return &d->all[i].copy;
-	return NULL;
-}
-
-static struct name *new_name(struct delivery *d, const char *rcpt, size_t user)
-{
-	struct name *n = &d->all[d->named++].name;
-	n->next = NULL;
-	n->user = user;
-	snprintf(n->rcpt, sizeof n->rcpt, "%s", rcpt);
-	return n;
-}
-
-/* One more name at the end of a list, if it is not in it.  */
-static void append_name(struct delivery *d, struct name **last, const char *rcpt)
-{
-	for (; *last; last = &(*last)->next)
-		if (strcasecmp((*last)->rcpt, rcpt) == 0) return;
-	*last = new_name(d, rcpt, 0);
-}
-
-static void close_copy(struct copy *c)
-{
-	maildir_close(&c->box);
-	mailbox_close(&c->mailbox);
-}
-
-static void close_left_open(struct delivery *d)
-{
-	if (d->left_open) close_copy(&d->all[0].copy);
-	d->left_open = false;
-}
-
-const struct reply *delivery_add(struct delivery *d, int box, const struct addressee *a)
-{
-	struct copy new = { .file.fd = -1 };
-	close_left_open(d);
-	const struct reply *r = mailbox_open(d->cf, &new.mailbox, &new.box, box, a);
-	if (r) return r;
-	struct copy *c = find_copy(d, &new.box);
-	if (!c && d->count == d->most) raise_limit(d);
-	bool full = d->named + 2 > d->room || (!c && d->count >= d->most);
-	if (c || full) close_copy(&new);
-	if (full) return REPLY(TOO_MANY_RCPT);
-	if (!c) {
-		c = &d->all[d->count++].copy;
-		*c = new;
-		snprintf(c->sender, sizeof c->sender, "%s", a->sender);
-	}
-	append_name(d, &c->names, a->rcpt);
-	append_name(d, &c->names, a->final);
-	return NULL;
-}
-
-const struct reply *delivery_add_user(struct delivery *d, const char *name, int writer, const struct addressee *a)
-{
-	size_t i = 0;
-	close_left_open(d);
-	while (i < d->users && strcmp(d->user[i].name, name) != 0) i++;
-	bool known = i < d->users;
-	const struct reply *r = d->named + 2 > d->room ? REPLY(TOO_MANY_RCPT) : writer_add(known ? d->user[i].writer : writer, a);
-	if (known || r) close(writer);
-	/* an answer that comes late would be taken for that to the next question: better none at all */
-	if (known && r == REPLY(LOCAL_ERROR)) shutdown(d->user[i].writer, SHUT_RDWR);
-	if (r) return r;
-	if (!known) {
-		d->user[i].writer = writer;
-		snprintf(d->user[i].name, sizeof d->user[i].name, "%s", name);
-		d->users++;
-	}
-	new_name(d, a->rcpt, i + 1);
-	new_name(d, a->final, 0);
-	return NULL;
-}
-
-static void close_job(const struct external *e)
-{
-	if (e->owner >= 0) close(e->owner);
-	if (e->agent >= 0) close(e->agent);
-}
-
-const struct reply *delivery_add_job(struct delivery *d, const struct external *e)
-{
-	close_left_open(d);
-	bool full = d->named == d->room || d->jobs == DELIVERY_JOBS;
-	if (full) close_job(e);
-	if (full) return REPLY(TOO_MANY_RCPT);
-	d->job[d->jobs++] = *e;
-	new_name(d, e->job.rcpt, 0);
-	return NULL;
-}
-
-struct delivery_mark delivery_mark(const struct delivery *d) { return (struct delivery_mark){ d->count, d->named, d->users, d->jobs }; }
-
-static void cut_names(struct delivery *d, struct name **n, size_t named)
-{
-	while (*n && *n < &d->all[named].name) n = &(*n)->next;
-	*n = NULL;
-}
-
-void delivery_rollback(struct delivery *d, struct delivery_mark to)
-{
-	for (size_t i = to.count; i < d->count; i++) close_copy(&d->all[i].copy);
-	for (size_t i = to.users; i < d->users; i++) close(d->user[i].writer);
-	for (size_t i = to.jobs; i < d->jobs; i++) close_job(&d->job[i]);
-	for (size_t i = to.named; i < d->named; i++) {
-		size_t user = d->all[i].name.user;
-		if (user > 0 && user <= to.users) writer_undo(d->user[user - 1].writer);
-	}
-	for (size_t i = 0; i < to.count && to.named < d->named; i++) cut_names(d, &d->all[i].copy.names, to.named);
-	d->count = to.count;
-	d->named = to.named;
-	d->users = to.users;
-	d->jobs = to.jobs;
 }
 
 void delivery_begin(struct delivery *d)
@@ -516,10 +343,10 @@ void delivery_end(struct delivery *d)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		maildir_retract(&d->all[i].copy.box, &d->all[i].copy.file);
-		if (d->count > 1) close_copy(&d->all[i].copy);
+		if (d->count > 1) copy_close(&d->all[i].copy);
 	}
 	for (size_t i = 0; i < d->users; i++) close(d->user[i].writer);
-	for (size_t i = 0; i < d->jobs; i++) close_job(&d->job[i]);
+	for (size_t i = 0; i < d->jobs; i++) external_close(&d->job[i]);
 	if (d->spool >= 0) close(d->spool);
 	d->spool = -1;
 	if (d->count > 0) d->left_open = d->count == 1;

@@ -13,6 +13,7 @@
 
 #include "channel.h"
 #include "log.h"
+#include "node.h"
 #include "writer.h"
 
 enum { TEXT_ESCAPED = 4 * PATH_MAX_LEN + 8 };
@@ -33,61 +34,6 @@ void expander_init(struct expander *x, const struct config *cf, const struct res
 	if (x->broken_system || (e && *cf->aliases)) log_line(LEVEL_ERROR, "%s: %s", path, e == EPERM ? "others than its owner can write to it" : strerror(e));
 }
 
-/* --- nodes --- */
-
-static const struct reply *refuse(struct node *n, const struct reply *r, const char *why)
-{
-	n->kind = NODE_REFUSED;
-	n->reply = r;
-	snprintf(n->why, sizeof n->why, "%s", why);
-	return r;
-}
-
-/* Refuse and say so to the administrator, who alone can mend it.  */
-static const struct reply *trouble(struct node *n, const struct reply *r, const char *what, const char *why)
-{
-	char text[TEXT_ESCAPED], more[TEXT_ESCAPED];
-	log_line(LEVEL_ERROR, "%s: %s: %s", log_escape(text, sizeof text, n->text), log_escape(more, sizeof more, what), why);
-	return refuse(n, r, why);
-}
-
-static const struct reply *mailbox_trouble(struct node *n, int e) { return trouble(n, REPLY(MAILBOX_TROUBLE), "cannot open mailbox", strerror(e)); }
-
-static bool same_place(const struct node *a, const struct node *b)
-{
-	return a->literal == b->literal && a->final == b->final && strcmp(a->local, b->local) == 0 && strcmp(a->domain, b->domain) == 0 &&
-		a->separator == b->separator && strcmp(a->detail, b->detail) == 0 && (*a->local || strcmp(a->text, b->text) == 0);
-}
-
-/* Whether an equal node was there; if not, it is now.  */
-static bool seen_before(struct expander *x, const struct node *n)
-{
-	uint32_t hash = 2166136261U;
-	for (const char *c = *n->local ? n->local : n->text; *c; c++) hash = (hash ^ (unsigned char)*c) * 16777619U;
-	for (;; hash++) {
-		uint32_t *slot = &x->seen[hash % EXPAND_SEEN];
-		if (*slot == 0) *slot = (uint32_t)(n - x->node) + 1;
-		else if (!same_place(&x->node[*slot - 1], n)) continue;
-		else return true;
-		return false;
-	}
-}
-
-/* Local part and domain in their canonical forms, the detail cut off.  NULL, or the refusal of what can be no mailbox, or none of ours.  */
-static const struct reply *canonical(const struct expander *x, struct node *n, const struct path *p)
-{
-	char *cut;
-	if (!*p->domain) strcpy(n->domain, x->host);
-	else if (!names_domain(n->domain, p->domain)) return REPLY(NOT_LOCAL);
-	if (!names_local(n->local, p->local)) return REPLY(NO_MAILBOX);
-	cut = *n->local ? n->local + 1 + strcspn(n->local + 1, x->cf->detail_separator) : n->local;
-	const char *written = *p->local ? p->local + 1 + strcspn(p->local + 1, x->cf->detail_separator) : "";
-	if (*cut && *written) snprintf(n->detail, sizeof n->detail, "%s", written + 1);
-	n->separator = *cut;
-	*cut = '\0';
-	return NULL;
-}
-
 static bool local_domain(const struct expander *x, const char *domain)
 {
 	const char *list = x->cf->local_domains;
@@ -103,22 +49,6 @@ static bool local_domain(const struct expander *x, const char *domain)
 	return false;
 }
 
-/* A new node beneath `parent`.  NULL when there are too many.  */
-static struct node *new_node(struct expander *x, const struct node *parent, const char *text)
-{
-	if (x->count == EXPAND_NODES || (parent && parent->depth == EXPAND_DEPTH)) return NULL;
-	struct node *n = &x->node[x->count];
-	memset(n, 0, offsetof(struct node, text));
-	n->parent = parent ? (uint32_t)(parent - x->node) : 0;
-	n->depth = parent ? parent->depth + 1 : 0;
-	n->list = parent ? parent->owned ? n->parent : parent->list : 0;
-	n->fd = n->agent = -1;
-	n->local[0] = n->domain[0] = n->detail[0] = n->full_name[0] = n->why[0] = '\0';
-	snprintf(n->text, sizeof n->text, "%s", text);
-	x->count++;
-	return n;
-}
-
 /* --- members of lists --- */
 
 /* An address in a list of `of`; a bare name is one of the same domain.  */
@@ -128,10 +58,10 @@ static struct node *new_address(struct expander *x, const struct node *of, const
 	struct path p;
 	bool bare = !strrchr(text, '@');
 	int len = snprintf(whole, sizeof whole, "%s%s%s", text, bare ? "@" : "", bare ? of->domain : "");
-	struct node *n = new_node(x, of, whole);
+	struct node *n = node_new(x, of, whole);
 	if (!n) return NULL;
-	if (len >= (int)sizeof whole || !mailbox_parse(&p, whole) || canonical(x, n, &p)) {
-		trouble(n, REPLY(BAD_ALIAS), of->why, "a member is no address");
+	if (len >= (int)sizeof whole || !mailbox_parse(&p, whole) || node_name(x, n, &p)) {
+		node_trouble(n, REPLY(BAD_ALIAS), of->why, "a member is no address");
 		return n;
 	}
 	bool itself = strcmp(n->local, of->local) == 0 && strcmp(n->domain, of->domain) == 0 && (!*n->detail || strcmp(n->detail, of->detail) == 0);
@@ -154,18 +84,18 @@ static bool add_member(struct expander *x, struct node *of, enum member_kind kin
 		if (n && from->forward && n->final) n->literal = true;
 		return n != NULL;
 	}
-	n = new_node(x, of, text);
+	n = node_new(x, of, text);
 	if (!n) return false;
 	strcpy(n->domain, of->domain);  /* of bare names in an included file */
-	if (kind == MEMBER_BAD) trouble(n, REPLY(BAD_ALIAS), of->why, "a member cannot be read");
+	if (kind == MEMBER_BAD) node_trouble(n, REPLY(BAD_ALIAS), of->why, "a member cannot be read");
 	else if (kind == MEMBER_FILE && strcmp(text, "/dev/null") == 0) n->kind = NODE_NULL;
-	else if (from->forward) trouble(n, REPLY(BAD_ALIAS), of->why, "programs and files are not taken in a .forward");
-	else if (kind != MEMBER_INCLUDE && !x->cf->alias_programs) trouble(n, REPLY(NO_PROGRAMS), of->why, "alias_programs = no");
-	else if (kind != MEMBER_INCLUDE && x->monitor < 0) trouble(n, REPLY(BAD_ALIAS), of->why, "there is nobody to run programs");
+	else if (from->forward) node_trouble(n, REPLY(BAD_ALIAS), of->why, "programs and files are not taken in a .forward");
+	else if (kind != MEMBER_INCLUDE && !x->cf->alias_programs) node_trouble(n, REPLY(NO_PROGRAMS), of->why, "alias_programs = no");
+	else if (kind != MEMBER_INCLUDE && x->monitor < 0) node_trouble(n, REPLY(BAD_ALIAS), of->why, "there is nobody to run programs");
 	else n->kind = kind == MEMBER_INCLUDE ? NODE_INCLUDE : kind == MEMBER_PROGRAM ? NODE_PROGRAM : NODE_FILE;
 	if (n->kind == NODE_PROGRAM || n->kind == NODE_FILE || n->kind == NODE_INCLUDE) {
 		n->fd = dup(from->table);
-		if (n->fd < 0) trouble(n, REPLY(LOCAL_ERROR), of->why, strerror(errno));        /* whose it is would not be known */
+		if (n->fd < 0) node_trouble(n, REPLY(LOCAL_ERROR), of->why, strerror(errno));        /* whose it is would not be known */
 	}
 	return true;
 }
@@ -178,8 +108,8 @@ static void expand_list(struct expander *x, struct node *of, const char *list, s
 	bool room = true;
 	of->kind = NODE_LIST;
 	while (room && !(from.forward && x->count > before + EXPAND_FORWARD) && (kind = alias_member(&list, from.lines, text, sizeof text)) != MEMBER_END) room = add_member(x, of, kind, text, &from);
-	if (!room || (from.forward && x->count > before + EXPAND_FORWARD)) trouble(of, REPLY(BAD_ALIAS), of->why, "too many or too deep");
-	else if (x->count == before) trouble(of, REPLY(BAD_ALIAS), of->why, "it is empty");
+	if (!room || (from.forward && x->count > before + EXPAND_FORWARD)) node_trouble(of, REPLY(BAD_ALIAS), of->why, "too many or too deep");
+	else if (x->count == before) node_trouble(of, REPLY(BAD_ALIAS), of->why, "it is empty");
 }
 
 static void include(struct expander *x, struct node *n)
@@ -189,7 +119,7 @@ static void include(struct expander *x, struct node *n)
 	char *text = NULL;
 	errno = EPERM;
 	if (x->monitor >= 0) text = monitor_include(x->monitor, n->text, table);
-	if (!text) trouble(n, REPLY(BAD_ALIAS), "include", errno == EBADMSG ? "it holds a NUL" : strerror(errno));
+	if (!text) node_trouble(n, REPLY(BAD_ALIAS), "include", errno == EBADMSG ? "it holds a NUL" : strerror(errno));
 	else expand_list(x, n, text, (struct source){ .table = table, .lines = true });
 	free(text);
 	if (table >= 0) close(table);
@@ -211,7 +141,7 @@ static bool open_own(struct expander *x, struct node *n)
 		int e = alias_open(&x->own, x->resolver->root, x->own_path, resolver_file);
 		bool absent = e == ENOENT || (resolver_absent(e) && resolver_domain(x->resolver, n->domain) != 1);
 		if (e && !absent) {     /* a link that leads nowhere was meant to be a table */
-			trouble(n, REPLY(BAD_ALIAS), x->own_path, e == EPERM ? "others than its owner can write to it" : strerror(e));
+			node_trouble(n, REPLY(BAD_ALIAS), x->own_path, e == EPERM ? "others than its owner can write to it" : strerror(e));
 			return false;
 		}
 		x->has_own = e == 0;
@@ -229,7 +159,7 @@ static bool by_alias(struct expander *x, struct node *n, struct alias_table *t, 
 	int got = alias_lookup(t, name, &value, &line);
 	if (got == 0) return false;
 	if (got < 0) {
-		trouble(n, REPLY(BAD_ALIAS), t->path, errno == EBADMSG ? "this is no alias table" : strerror(errno));
+		node_trouble(n, REPLY(BAD_ALIAS), t->path, errno == EBADMSG ? "this is no alias table" : strerror(errno));
 		return true;
 	}
 	if (line) snprintf(n->why, sizeof n->why, "alias, %.120s line %u", t->path, line);
@@ -247,7 +177,7 @@ static bool by_alias(struct expander *x, struct node *n, struct alias_table *t, 
 static bool by_aliases(struct expander *x, struct node *n, bool local, const char *name)
 {
 	if (local && x->broken_system) {
-		refuse(n, REPLY(BAD_ALIAS), "the alias table cannot be read");
+		node_refuse(n, REPLY(BAD_ALIAS), "the alias table cannot be read");
 		return true;
 	}
 	if (local && x->has_system && by_alias(x, n, &x->system, name)) return true;
@@ -274,13 +204,13 @@ static void choose_agent(struct expander *x, struct node *n, bool user)
 	if (x->cf->domain_agents && x->resolver->root >= 0 && resolver_domain_path(x->resolver, n->domain, domain)) {
 		snprintf(path, sizeof path, "%s/.agent", domain);
 		n->agent = resolver_file(x->resolver->root, path);
-		if (n->agent < 0 && errno != ENOENT) trouble(n, REPLY(AGENT_TROUBLE), path, strerror(errno));
+		if (n->agent < 0 && errno != ENOENT) node_trouble(n, REPLY(AGENT_TROUBLE), path, strerror(errno));
 	}
 	if (n->kind == NODE_REFUSED || (n->agent < 0 && !*x->cf->agent)) return;
 	struct stat st;
 	n->kind = NODE_AGENT;
 	n->user = user;
-	if (!user && fstat(n->fd, &st) == 0 && st.st_mode & S_ISVTX) refuse(n, REPLY(ON_HOLD), "on hold (sticky bit)");
+	if (!user && fstat(n->fd, &st) == 0 && st.st_mode & S_ISVTX) node_refuse(n, REPLY(ON_HOLD), "on hold (sticky bit)");
 }
 
 static bool by_mailbox(struct expander *x, struct node *n)
@@ -289,7 +219,7 @@ static bool by_mailbox(struct expander *x, struct node *n)
 	n->fd = resolver_mailbox(x->resolver, n->domain, n->local);
 	if (n->fd < 0 && resolver_absent(errno)) return false;
 	n->kind = NODE_BOX;
-	if (n->fd < 0) mailbox_trouble(n, errno);
+	if (n->fd < 0) node_mailbox_trouble(n, errno);
 	else choose_agent(x, n, false);
 	snprintf(n->why, sizeof n->why, "mailbox %.60s/%.60s/%.50s", x->cf->mail_root, n->domain, n->local);
 	return true;
@@ -317,11 +247,11 @@ static bool by_user(struct expander *x, struct node *n)
 	if (e == ENOENT) return false;
 	n->kind = NODE_USER;
 	snprintf(n->why, sizeof n->why, "user %.64s, %.80s in the home", n->local, x->cf->user_maildir);
-	if (e == EPERM) return refuse(n, REPLY(NO_MAILBOX), "a user who takes no mail (root, below min_uid, nobody) and has no alias"), true;
-	if (e) return trouble(n, REPLY(LOCAL_ERROR), "cannot look the user up", strerror(e)), true;
+	if (e == EPERM) return node_refuse(n, REPLY(NO_MAILBOX), "a user who takes no mail (root, below min_uid, nobody) and has no alias"), true;
+	if (e) return node_trouble(n, REPLY(LOCAL_ERROR), "cannot look the user up", strerror(e)), true;
 	const struct reply *r = writer_greeting(n->fd, &list);
 	if (r == REPLY(BAD_ALIAS)) {
-		trouble(n, r, ".forward", "it holds a NUL");
+		node_trouble(n, r, ".forward", "it holds a NUL");
 	} else if (r) {
 		n->kind = NODE_REFUSED;         /* the log says more; whose home it is stays as the reason */
 		n->reply = r;
@@ -343,7 +273,7 @@ static bool by_postmaster(struct expander *x, struct node *n, bool local)
 	char here[DOMAIN_MAX + 16];
 	snprintf(here, sizeof here, "postmaster@%s", x->host);
 	snprintf(n->why, sizeof n->why, host ? "the setting postmaster" : "the postmaster of this host");
-	if (!new_address(x, n, host ? x->cf->postmaster : here, false)) trouble(n, REPLY(BAD_ALIAS), n->why, "too deep");
+	if (!new_address(x, n, host ? x->cf->postmaster : here, false)) node_trouble(n, REPLY(BAD_ALIAS), n->why, "too deep");
 	return true;
 }
 
@@ -351,20 +281,20 @@ static void unknown(struct expander *x, struct node *n, bool local)
 {
 	bool member = n->parent != (uint32_t)(n - x->node);
 	if (x->resolver->root < 0 && *x->cf->mail_root && !local) {
-		refuse(n, REPLY(MISCONFIGURED), "mail_root cannot be opened");
+		node_refuse(n, REPLY(MISCONFIGURED), "mail_root cannot be opened");
 		return;
 	}
 	int known = !*x->cf->mail_root && !local ? 0 : local || strcmp(n->domain, x->host) == 0 ? 1 : resolver_domain(x->resolver, n->domain);
-	if (known < 0) mailbox_trouble(n, errno);
-	else if (!known && *x->cf->mail_root && resolver_empty(x->resolver)) trouble(n, REPLY(MISCONFIGURED), x->cf->mail_root, "holds no domain: is it mounted? (If none is wanted, set mail_root to nothing)");
-	else if (!known) refuse(n, member ? REPLY(NO_QUEUE) : REPLY(NOT_LOCAL), "a domain of another host");
-	else refuse(n, REPLY(NO_MAILBOX), "no alias, mailbox or user of that name");
+	if (known < 0) node_mailbox_trouble(n, errno);
+	else if (!known && *x->cf->mail_root && resolver_empty(x->resolver)) node_trouble(n, REPLY(MISCONFIGURED), x->cf->mail_root, "holds no domain: is it mounted? (If none is wanted, set mail_root to nothing)");
+	else if (!known) node_refuse(n, member ? REPLY(NO_QUEUE) : REPLY(NOT_LOCAL), "a domain of another host");
+	else node_refuse(n, REPLY(NO_MAILBOX), "no alias, mailbox or user of that name");
 }
 
 static void route(struct expander *x, struct node *n)
 {
 	if (n->kind == NODE_REFUSED || n->kind == NODE_NULL) return;
-	if (x->count > 1 && seen_before(x, n)) {
+	if (x->count > 1 && node_seen(x, n)) {
 		n->kind = NODE_TWICE;
 		return;
 	}
@@ -403,17 +333,17 @@ static const struct reply *verdict(const struct expander *x)
 const struct reply *expand(struct expander *x, const struct path *rcpt)
 {
 	expand_done(x);
-	struct node *n = new_node(x, NULL, rcpt->text);
+	struct node *n = node_new(x, NULL, rcpt->text);
 	if (!*rcpt->domain) snprintf(n->text, sizeof n->text, "%s@%s", rcpt->text, x->host);
 	if (x->resolver->catch_all) {
 		n->kind = NODE_BOX;
 		n->fd = resolver_catch_all(x->resolver);
-		return n->fd < 0 ? mailbox_trouble(n, errno) : NULL;
+		return n->fd < 0 ? node_mailbox_trouble(n, errno) : NULL;
 	}
-	const struct reply *r = canonical(x, n, rcpt);
-	if (r) return refuse(n, r, "no mailbox or domain can have this name");
+	const struct reply *r = node_name(x, n, rcpt);
+	if (r) return node_refuse(n, r, "no mailbox or domain can have this name");
 	for (size_t i = 0; i < x->count; i++) {
-		if (i == 1) seen_before(x, n);
+		if (i == 1) node_seen(x, n);
 		if (i == EXPAND_FEW) channel_raise_limit();    /* each place that is found holds a descriptor */
 		route(x, &x->node[i]);
 	}

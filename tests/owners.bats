@@ -33,12 +33,9 @@ the_writer() { w=$(processes_of "$(uid alice)"); [ -n "$w" ]; }
 	as alice kill -STOP "$w"
 	lines DATA "Subject: x" "" hi . QUIT >&7
 	until_true grep -q "^221" "$BATS_TEST_TMPDIR/out"
-	sleep 8
-	ps -eo pid,ppid,uid,stat,args | grep "[m]aildir-deliver.*--lmtp" || true
-	n=$(pgrep -cf "^[^ ]*maildir-deliver .*--lmtp" || true)
-	kill -9 "$w" 2>/dev/null || true
-	[ "$n" = 0 ]
+	until_true none_left
 }
+none_left() { ! pgrep -f "^$DELIVER .*mail_root=$ROOT .*--lmtp"; }
 
 @test "a late answer of a writer is not that to the next question: 250 only for what is stored" {
 	session -o deliver_timeout=2s
@@ -99,6 +96,8 @@ the_writer() { w=$(processes_of "$(uid alice)"); [ -n "$w" ]; }
 	[ "$(cat "$HOST/got/x" 2>/dev/null)" != "$(uid carol)" ]
 }
 
+finished() { ! pgrep -f '^/bin/sh /mnt/prog'; }
+
 @test "an alias that leads to two slow programs: no 451 after both have run" {
 	install -d -m 1777 "$HOST/got"
 	printf '#!/bin/sh\nsleep 1.3; echo run >>/mnt/got/$1\n' >"$HOST/prog"; chmod 755 "$HOST/prog"
@@ -107,10 +106,13 @@ the_writer() { w=$(processes_of "$(uid alice)"); [ -n "$w" ]; }
 	OPTIONS=(-o alias_programs=yes -o deliver_timeout=2s)
 	run mail "<list@localhost>"
 	r=${lines[-1]}
-	sleep 2
+	until_true finished
 	echo "$r"; wc -l "$HOST"/got/* || true; tail -4 "$LOG"
 	[[ $r == 250* ]] || [ ! -e "$HOST/got/one" ] || [ "$(cat "$HOST"/got/* | wc -l)" -lt 2 ]
 }
+
+traced() { ! grep -q '^TracerPid:[[:space:]]*0$' "/proc/$w/status"; }
+alice_is_gone() { [ -z "$(processes_of "$(uid alice)")" ]; }
 
 @test "a user who is slow at both steps: all or nothing with a mailbox beside him" {
 	command -v strace >/dev/null || skip "no strace"
@@ -119,12 +121,13 @@ the_writer() { w=$(processes_of "$(uid alice)"); [ -n "$w" ]; }
 	hear "250 2.1.5"; hear "250 2.1.5"
 	w=$(processes_of "$(uid alice)")
 	strace -qq -p "$w" -o "$BATS_TEST_TMPDIR/trace" -e trace=fsync,renameat2 -e inject=fsync:delay_exit=1400000:when=1 -e inject=renameat2:delay_exit=3200000 3>&- &
-	sleep 0.5
+	until_true traced
 	tell DATA; hear 354
 	tell "Subject: x" "" hi .
 	read -rt 20 line <&"${RUN[0]}"; echo "after data: $line"
-	sleep 4
-	tell QUIT || true; hang_up || true
+	tell QUIT || true
+	hang_up || true
+	until_true alice_is_gone
 	held alice; count "$ROOT/example.test/virtual"; tail -5 "$LOG"
 	[[ $line == 250* ]] || [ "$(count "$ROOT/example.test/virtual")" = 0 ]
 }

@@ -1,0 +1,52 @@
+/* From an address to what is to be delivered: expand.c finds the places, delivery.c takes them.
+ * SPDX-License-Identifier: MIT */
+#include "place.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static bool is_external(const struct node *n) { return n->kind == NODE_AGENT || n->kind == NODE_PROGRAM || n->kind == NODE_FILE; }
+
+/* A program's or a file's part.  */
+static const struct reply *place_external(struct delivery *d, struct node *n, const char *rcpt, bool first, const char *sender)
+{
+	struct external e = { .owner = n->user ? -1 : n->fd, .agent = n->agent };
+	struct job *j = &e.job;
+	j->kind = n->kind == NODE_AGENT ? JOB_AGENT : n->kind == NODE_PROGRAM ? JOB_PROGRAM : JOB_FILE;
+	snprintf(j->command, sizeof j->command, "%s", n->kind == NODE_AGENT ? "" : n->text);
+	snprintf(j->user, sizeof j->user, "%s", n->user ? n->local : "");
+	snprintf(j->rcpt, sizeof j->rcpt, "%.254s", n->kind == NODE_AGENT && !first ? n->text : rcpt);
+	snprintf(j->sender, sizeof j->sender, "%s", sender);
+	snprintf(j->local, sizeof j->local, "%s", n->local);
+	snprintf(j->domain, sizeof j->domain, "%s", n->domain);
+	snprintf(j->detail, sizeof j->detail, "%s", n->detail);
+	if (n->user) close(n->fd);
+	n->fd = n->agent = -1;
+	return delivery_add_job(d, &e);
+}
+
+/* One of the places that an address leads to.  */
+static const struct reply *place(struct delivery *d, const struct expander *x, struct node *n, const char *rcpt, const char *from, uint64_t size)
+{
+	char sender[PATH_MAX_LEN + 1];
+	int fd = n->fd;
+	bool first = n == x->node;
+	struct addressee a = { rcpt, first ? rcpt : n->text, expand_sender(x, n, from, sender), n->detail, size };
+	if (is_external(n)) return place_external(d, n, rcpt, first, a.sender);
+	if (n->kind != NODE_BOX && n->kind != NODE_USER) return NULL;
+	n->fd = -1;
+	return n->kind == NODE_BOX ? delivery_add(d, fd, &a) : delivery_add_user(d, n->local, fd, &a);
+}
+
+const struct reply *place_recipient(struct delivery *d, struct expander *x, const struct path *rcpt, const char *from, uint64_t size)
+{
+	struct delivery_mark mark = delivery_mark(d);
+	const struct reply *r = expand(x, rcpt);
+	bool external = mark.jobs > 0;
+	for (size_t i = 0; !r && i < x->count; i++) external |= is_external(&x->node[i]);
+	if (!r && external && mark.named > 0) r = REPLY(ALONE);
+	for (size_t i = 0; !r && i < x->count; i++) r = place(d, x, &x->node[i], rcpt->text, from, size);
+	if (r) delivery_rollback(d, mark);
+	expand_done(x);
+	return r;
+}

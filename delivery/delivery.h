@@ -64,11 +64,14 @@ void delivery_init(struct delivery *d, const struct config *cf, int monitor, siz
  * mailbox makes no second copy.  NULL, or the refusal.  */
 const struct reply *delivery_add(struct delivery *d, int box, const struct addressee *a);
 
-/* A user of the host, by the channel to his writer, which is taken over.  */
+/* A user of the host, by the channel to his writer, which is taken over.  NULL may be followed by a refusal of delivery_settle, which is due then.  */
 const struct reply *delivery_add_user(struct delivery *d, const char *name, int writer, const struct addressee *a);
 
 /* A program or a file; the descriptors are taken over.  */
 const struct reply *delivery_add_job(struct delivery *d, const struct external *e);
+
+/* The answers that are due.  NULL, or the first refusal.  */
+const struct reply *delivery_settle(struct delivery *d);
 
 /* What was added since: one recipient may stand for many, and is refused as a whole.  */
 struct delivery_mark { size_t count, named, users, jobs; };

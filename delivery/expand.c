@@ -115,7 +115,7 @@ static void expand_list(struct expander *x, struct node *of, const char *list, s
 static void include(struct expander *x, struct node *n)
 {
 	int table = n->fd;
-	snprintf(n->why, sizeof n->why, "included");
+	node_why(n, "included");
 	char *text = NULL;
 	errno = EPERM;
 	if (x->monitor >= 0) text = monitor_include(x->monitor, n->text, table);
@@ -162,8 +162,8 @@ static bool by_alias(struct expander *x, struct node *n, struct alias_table *t, 
 		node_trouble(n, REPLY(BAD_ALIAS), t->path, errno == EBADMSG ? "this is no alias table" : strerror(errno));
 		return true;
 	}
-	if (line) snprintf(n->why, sizeof n->why, "alias, %.120s line %u", t->path, line);
-	else snprintf(n->why, sizeof n->why, "alias, %.120s.cdb", t->path);
+	if (line) node_why(n, "alias, %.120s line %u", t->path, line);
+	else node_why(n, "alias, %.120s.cdb", t->path);
 	size_t first = x->count;
 	expand_list(x, n, value, (struct source){ .table = t->text >= 0 ? t->text : t->cdb });
 	snprintf(owner, sizeof owner, "owner-%s", name);
@@ -221,7 +221,7 @@ static bool by_mailbox(struct expander *x, struct node *n)
 	n->kind = NODE_BOX;
 	if (n->fd < 0) node_mailbox_trouble(n, errno);
 	else choose_agent(x, n, false);
-	snprintf(n->why, sizeof n->why, "mailbox %.60s/%.60s/%.50s", x->cf->mail_root, n->domain, n->local);
+	node_why(n, "mailbox %.60s/%.60s/%.50s", x->cf->mail_root, n->domain, n->local);
 	return true;
 }
 
@@ -233,22 +233,15 @@ static void forward(struct expander *x, struct node *n, const char *list)
 	if (n->literal || alias_member(&peek, true, text, sizeof text) == MEMBER_END) return;
 	close(n->fd);
 	n->fd = -1;
-	snprintf(n->why, sizeof n->why, ".forward of user %.64s", n->local);
+	node_why(n, ".forward of user %.64s", n->local);
 	expand_list(x, n, list, (struct source){ .table = -1, .lines = true, .forward = true });
 }
 
-static bool by_user(struct expander *x, struct node *n)
+/* What a user's writer found in the home.  */
+static void hear_writer(struct expander *x, struct node *n)
 {
 	char *list;
-	/* no name of a user; some name services have a meaning of their own for "+" and the like */
-	bool named = (*n->local >= 'a' && *n->local <= 'z') || (*n->local >= '0' && *n->local <= '9') || *n->local == '_' || (unsigned char)*n->local >= 0x80;
-	if (x->monitor < 0 || !named || strpbrk(n->local, "/:,\" \\") || strlen(n->local) > LOCAL_MAX) return false;
-	int e = monitor_user(x->monitor, n->local, &n->fd, n->full_name);
-	if (e == ENOENT) return false;
-	n->kind = NODE_USER;
-	snprintf(n->why, sizeof n->why, "user %.64s, %.80s in the home", n->local, x->cf->user_maildir);
-	if (e == EPERM) return node_refuse(n, REPLY(NO_MAILBOX), "a user who takes no mail (root, below min_uid, nobody) and has no alias"), true;
-	if (e) return node_trouble(n, REPLY(LOCAL_ERROR), "cannot look the user up", strerror(e)), true;
+	n->waiting = false;
 	const struct reply *r = writer_greeting(n->fd, &list);
 	if (r == REPLY(BAD_ALIAS)) {
 		node_trouble(n, r, ".forward", "it holds a NUL");
@@ -260,6 +253,20 @@ static bool by_user(struct expander *x, struct node *n)
 	}
 	free(list);
 	if (n->kind == NODE_USER) choose_agent(x, n, true);
+}
+
+static bool by_user(struct expander *x, struct node *n)
+{
+	/* no name of a user; some name services have a meaning of their own for "+" and the like */
+	bool named = (*n->local >= 'a' && *n->local <= 'z') || (*n->local >= '0' && *n->local <= '9') || *n->local == '_' || (unsigned char)*n->local >= 0x80;
+	if (x->monitor < 0 || !named || strpbrk(n->local, "/:,\" \\") || strlen(n->local) > LOCAL_MAX) return false;
+	int e = monitor_user(x->monitor, n->local, &n->fd, n->full_name);
+	if (e == ENOENT) return false;
+	n->kind = NODE_USER;
+	node_why(n, "user %.64s, %.80s in the home", n->local, x->cf->user_maildir);
+	if (e == EPERM) return node_refuse(n, REPLY(NO_MAILBOX), "a user who takes no mail (root, below min_uid, nobody) and has no alias"), true;
+	if (e) return node_trouble(n, REPLY(LOCAL_ERROR), "cannot look the user up", strerror(e)), true;
+	n->waiting = true;      /* he looks around while others are looked up */
 	return true;
 }
 
@@ -272,7 +279,7 @@ static bool by_postmaster(struct expander *x, struct node *n, bool local)
 	if (!host && !local && (x->resolver->root < 0 || resolver_domain(x->resolver, n->domain) != 1)) return false;
 	char here[DOMAIN_MAX + 16];
 	snprintf(here, sizeof here, "postmaster@%s", x->host);
-	snprintf(n->why, sizeof n->why, host ? "the setting postmaster" : "the postmaster of this host");
+	node_why(n, host ? "the setting postmaster" : "the postmaster of this host");
 	if (!new_address(x, n, host ? x->cf->postmaster : here, false)) node_trouble(n, REPLY(BAD_ALIAS), n->why, "too deep");
 	return true;
 }
@@ -309,6 +316,22 @@ static void route(struct expander *x, struct node *n)
 	unknown(x, n, local);
 }
 
+/* All nodes; then the writers are heard, whose .forward files may bring more.  */
+static void route_all(struct expander *x)
+{
+	size_t routed = 0, heard = 0;
+	while (routed < x->count || heard < x->count) {
+		if (routed == 1) node_seen(x, &x->node[0]);
+		if (routed == EXPAND_FEW) channel_raise_limit();        /* each place that is found holds a descriptor */
+		if (routed < x->count) {
+			route(x, &x->node[routed++]);
+		} else {
+			struct node *n = &x->node[heard++];
+			if (n->waiting) hear_writer(x, n);
+		}
+	}
+}
+
 /* What the nodes come to.  */
 static const struct reply *verdict(const struct expander *x)
 {
@@ -342,11 +365,7 @@ const struct reply *expand(struct expander *x, const struct path *rcpt)
 	}
 	const struct reply *r = node_name(x, n, rcpt);
 	if (r) return node_refuse(n, r, "no mailbox or domain can have this name");
-	for (size_t i = 0; i < x->count; i++) {
-		if (i == 1) node_seen(x, n);
-		if (i == EXPAND_FEW) channel_raise_limit();    /* each place that is found holds a descriptor */
-		route(x, &x->node[i]);
-	}
+	route_all(x);
 	return verdict(x);
 }
 

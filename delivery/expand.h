@@ -35,6 +35,7 @@ struct node {
 	bool final, literal;    /* not to be expanded by aliases; nor by a .forward either */
 	bool owned;             /* a list with an owner- alias */
 	bool user;              /* an agent's: of the host */
+	bool waiting;           /* a user's writer has not been heard */
 	char separator;         /* before the detail, as written; NUL: there is none */
 	int fd, agent;          /* -1: none; agent is the domain's .agent file */
 	const struct reply *reply;

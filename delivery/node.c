@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "node.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "log.h"
 
 enum { TEXT_ESCAPED = 4 * PATH_MAX_LEN + 8 };
+
+void node_why(struct node *n, const char *format, ...)
+{
+	va_list ap;
+	va_start(ap, format);
+	vsnprintf(n->why, sizeof n->why, format, ap);
+	va_end(ap);
+}
 
 const struct reply *node_refuse(struct node *n, const struct reply *r, const char *why)
 {

@@ -13,6 +13,9 @@ const struct reply *node_name(const struct expander *x, struct node *n, const st
 /* Whether an equal node was there; if not, it is now.  */
 bool node_seen(struct expander *x, const struct node *n);
 
+/* By which rule it is what it is, for people.  */
+__attribute__((format(printf, 2, 3))) void node_why(struct node *n, const char *format, ...);
+
 /* Refuse; and refuse and say so to the administrator, who alone can mend it.  All return the reply.  */
 const struct reply *node_refuse(struct node *n, const struct reply *r, const char *why);
 const struct reply *node_trouble(struct node *n, const struct reply *r, const char *what, const char *why);

@@ -31,6 +31,7 @@ struct recipient {
 /* A user of the host.  */
 struct user {
 	int writer;
+	bool due;               /* his writer has not answered to his first recipient */
 	char name[LOCAL_MAX + 1];
 };
 

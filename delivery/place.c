@@ -46,6 +46,7 @@ const struct reply *place_recipient(struct delivery *d, struct expander *x, cons
 	for (size_t i = 0; !r && i < x->count; i++) external |= is_external(&x->node[i]);
 	if (!r && external && mark.named > 0) r = REPLY(ALONE);
 	for (size_t i = 0; !r && i < x->count; i++) r = place(d, x, &x->node[i], rcpt->text, from, size);
+	if (!r) r = delivery_settle(d);
 	if (r) delivery_rollback(d, mark);
 	expand_done(x);
 	return r;

@@ -94,20 +94,47 @@ const struct reply *delivery_add(struct delivery *d, int box, const struct addre
 	return NULL;
 }
 
+static const struct reply *hear(struct user *u)
+{
+	u->due = false;
+	const struct reply *r = writer_answer(u->writer);
+	/* an answer that comes late would be taken for that to the next question: better none at all */
+	if (r == REPLY(LOCAL_ERROR)) shutdown(u->writer, SHUT_RDWR);
+	return r;
+}
+
+const struct reply *delivery_settle(struct delivery *d)
+{
+	const struct reply *first = NULL;
+	for (size_t i = 0; i < d->users; i++) {
+		const struct reply *r = d->user[i].due ? hear(&d->user[i]) : NULL;
+		if (!first) first = r;
+	}
+	return first;
+}
+
+/* One who is in the transaction already: another name or folder of his.  Only what his writer took has a name here, so that it can be taken back.  */
+static const struct reply *add_known(struct user *u, const struct addressee *a)
+{
+	const struct reply *r = u->due ? hear(u) : NULL;
+	if (r) return r;
+	return writer_add(u->writer, a) ? hear(u) : REPLY(LOCAL_ERROR);
+}
+
 const struct reply *delivery_add_user(struct delivery *d, const char *name, int writer, const struct addressee *a)
 {
 	size_t i = 0;
 	close_left_open(d);
 	while (i < d->users && strcmp(d->user[i].name, name) != 0) i++;
+	struct user *u = &d->user[i];
 	bool known = i < d->users;
-	const struct reply *r = d->named + 2 > d->room ? REPLY(TOO_MANY_RCPT) : writer_add(known ? d->user[i].writer : writer, a);
+	const struct reply *r = d->named + 2 > d->room ? REPLY(TOO_MANY_RCPT) : known ? add_known(u, a) : writer_add(writer, a) ? NULL : REPLY(LOCAL_ERROR);
 	if (known || r) close(writer);
-	/* an answer that comes late would be taken for that to the next question: better none at all */
-	if (known && r == REPLY(LOCAL_ERROR)) shutdown(d->user[i].writer, SHUT_RDWR);
 	if (r) return r;
 	if (!known) {
-		d->user[i].writer = writer;
-		snprintf(d->user[i].name, sizeof d->user[i].name, "%s", name);
+		u->writer = writer;
+		u->due = true;
+		snprintf(u->name, sizeof u->name, "%s", name);
 		d->users++;
 	}
 	new_name(d, a->rcpt, i + 1);

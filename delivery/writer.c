@@ -215,14 +215,14 @@ const struct reply *writer_greeting(int channel, char **forward)
 	return *forward || errno == ENOENT ? NULL : errno == EBADMSG ? REPLY(BAD_ALIAS) : REPLY(LOCAL_ERROR);
 }
 
-const struct reply *writer_add(int channel, const struct addressee *a)
+bool writer_add(int channel, const struct addressee *a)
 {
 	struct order_add o = { .order = ADD, .size = a->size };
 	snprintf(o.rcpt, sizeof o.rcpt, "%s", a->rcpt);
 	snprintf(o.final, sizeof o.final, "%s", a->final);
 	snprintf(o.sender, sizeof o.sender, "%s", a->sender);
 	snprintf(o.detail, sizeof o.detail, "%s", a->detail);
-	return channel_send(channel, &o, sizeof o, NULL) ? writer_answer(channel) : REPLY(LOCAL_ERROR);
+	return channel_send(channel, &o, sizeof o, NULL);
 }
 
 bool writer_write(int channel, const char *p, size_t n)

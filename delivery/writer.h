@@ -22,8 +22,8 @@ _Noreturn void writer_run(const struct config *cf, const struct passwd *user, in
  * NULL where there is none.  */
 const struct reply *writer_greeting(int channel, char **forward);
 
-/* A recipient that is this user.  NULL, or the refusal.  */
-const struct reply *writer_add(int channel, const struct addressee *a);
+/* A recipient that is this user; false if it cannot be told.  The answer is writer_answer's.  */
+bool writer_add(int channel, const struct addressee *a);
 
 /* Take the last recipient back.  */
 void writer_undo(int channel);
@@ -34,7 +34,7 @@ bool writer_stage(int channel, uint64_t lines);
 bool writer_publish(int channel);
 /* How long to wait for the next answer: milliseconds, not 0.  */
 void writer_limit(int channel, unsigned ms);
-/* The answer to either.  NULL: it is done.  */
+/* The answer to any of these.  NULL: it is done.  */
 const struct reply *writer_answer(int channel);
 
 /* What was published stays.  It takes hold when the process has seen it; so it is waited for, a while, before the channel is closed.  */

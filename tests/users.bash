@@ -66,6 +66,7 @@ mail() { say "MAIL FROM:<a@b.example>" "${@/#/RCPT TO:}" DATA "Subject: x" "" "h
 # A session to talk with: session [OPTION...], then tell LINE... and hear WORD, the end of what is awaited.
 session() {
 	coproc RUN { handler "$@" 3>&-; }
+	RUNNING=("${RUN[@]}" "$RUN_PID")        # bash forgets them when the session ends
 	tell "EHLO c.example"
 	hear "250 HELP"
 }
@@ -81,9 +82,8 @@ hear() {
 }
 # hang_up: the client is gone; until all is over.
 hang_up() {
-	local pid=$RUN_PID
-	eval "exec ${RUN[1]}>&- ${RUN[0]}<&-"
-	wait "$pid"
+	eval "exec ${RUNNING[1]}>&- ${RUNNING[0]}<&-"
+	wait "${RUNNING[2]}"
 }
 
 # The processes with this uid, real, effective, saved and of the file system.

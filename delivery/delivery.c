@@ -134,11 +134,17 @@ static void write_spool(struct delivery *d)
 	if (!d->error) d->error = e;
 }
 
+static void fail_writer(struct delivery *d, const struct user *u)
+{
+	user_blame(u, REPLY(LOCAL_ERROR));
+	fail_elsewhere(d, NULL);
+}
+
 /* What is in memory goes to everybody who is not ours.  */
 static void write_elsewhere(struct delivery *d)
 {
 	for (size_t i = 0; i < d->users && !d->error; i++)
-		if (!writer_write(d->user[i].writer, d->body, d->body_len)) fail_elsewhere(d, NULL);
+		if (!writer_write(d->user[i].writer, d->body, d->body_len)) fail_writer(d, &d->user[i]);
 	if (d->jobs > 0 && !d->error) write_spool(d);
 }
 
@@ -258,12 +264,13 @@ static void all_writers(struct delivery *d, bool publish)
 	while (asked < d->users && !d->error) {
 		int w = d->user[asked].writer;
 		if (publish ? writer_publish(w) : writer_stage(w, d->lines)) asked++;
-		else fail_elsewhere(d, NULL);
+		else fail_writer(d, &d->user[asked]);
 	}
 	for (size_t i = 0; i < asked; i++) {
 		uint64_t now = millis();
 		writer_limit(d->user[i].writer, now < end ? (unsigned)(end - now) : 1);
 		const struct reply *r = writer_answer(d->user[i].writer);
+		user_blame(&d->user[i], r);
 		if (r) fail_elsewhere(d, r);
 	}
 }

@@ -36,6 +36,8 @@ struct user {
 };
 
 void copy_close(struct copy *c);
+/* Say in the log whose writer has failed, if that is what the answer means.  */
+void user_blame(const struct user *u, const struct reply *r);
 void external_close(const struct external *e);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "log.h"
 #include "parts.h"
 #include "writer.h"
 
@@ -100,7 +101,14 @@ static const struct reply *hear(struct user *u)
 	const struct reply *r = writer_answer(u->writer);
 	/* an answer that comes late would be taken for that to the next question: better none at all */
 	if (r == REPLY(LOCAL_ERROR)) shutdown(u->writer, SHUT_RDWR);
+	user_blame(u, r);
 	return r;
+}
+
+void user_blame(const struct user *u, const struct reply *r)
+{
+	char name[4 * LOCAL_MAX + 8];
+	if (r == REPLY(LOCAL_ERROR)) log_line(LEVEL_ERROR, "user %s: his writer does not answer", log_escape(name, sizeof name, u->name));
 }
 
 const struct reply *delivery_settle(struct delivery *d)

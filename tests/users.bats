@@ -168,6 +168,7 @@ refused_for_all() {
 @test "the writer of one is killed while the message comes: nobody gets it, and the next message is stored" {
 	kill_writer() { kill -KILL "$(processes_of "$(uid bob)")"; }
 	WANTED="451 4.3.0" refused_for_all kill_writer
+	grep -q 'user bob: his writer does not answer' "$LOG"
 	run mail "<alice@localhost>" "<bob@localhost>"
 	[ "$(held alice bob)" = $'alice 1\nbob 1' ]
 }

@@ -44,11 +44,17 @@ static bool name_valid(const char *s)
 	return true;
 }
 
-static int open_beneath(int root, const char *path, unsigned long long flags)
+/* Beneath `root`.  Where ".." is in a link the kernel wants to be asked again (EAGAIN) when anything anywhere is renamed or mounted meanwhile.  */
+static int beneath(int root, const char *path, unsigned long long flags)
 {
-	struct open_how how = { .flags = flags | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+	enum { TRIES = 100 };
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	int fd = -1;
+	for (int i = 0; i < TRIES && fd < 0 && (i == 0 || errno == EAGAIN); i++) fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+	return fd;
 }
+
+static int open_beneath(int root, const char *path, unsigned long long flags) { return beneath(root, path, flags | O_DIRECTORY); }
 
 /* A link may be absolute and yet lead to a place inside mail_root: then open that place from there.  */
 static int open_absolute_link(const struct resolver *r, const char *path)
@@ -134,8 +140,7 @@ static int check_author(int root, const char *path, int fd)
 	snprintf(domain, sizeof domain, "%.*s", (int)(name - 1 - path), path);
 	int in = open_beneath(root, domain, O_PATH);
 	if (in < 0) return errno;
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-	int again = (int)syscall(SYS_openat2, in, name, &how, sizeof how);
+	int again = beneath(in, name, O_PATH);
 	int e = fstat(in, &dir) != 0 || fstat(fd, &file) != 0 ? errno : may_say(&dir, &file, again >= 0) ? 0 : EACCES;
 	if (again >= 0) close(again);
 	close(in);
@@ -144,8 +149,7 @@ static int check_author(int root, const char *path, int fd)
 
 int resolver_file(int root, const char *path)
 {
-	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+	int fd = beneath(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	int e = fd < 0 ? errno : check_author(root, path, fd);
 	if (!e) return fd;
 	if (fd >= 0) close(fd);

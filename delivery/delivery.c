@@ -322,10 +322,11 @@ const struct reply *delivery_publish(struct delivery *d)
 	return outcome(d);
 }
 
-void delivery_keep(struct delivery *d)
+bool delivery_keep(struct delivery *d)
 {
 	time_t now = time(NULL);
-	for (size_t i = 0; i < d->users; i++) writer_keep(d->user[i].writer);
+	for (size_t i = 0; i < d->users; i++)
+		if (!writer_keep(d->user[i].writer)) return false;
 	for (size_t i = 0; i < d->count; i++) {
 		struct copy *c = &d->all[i].copy;
 		log_line(LEVEL_DEBUG, "stored as %s", c->file.name);
@@ -333,7 +334,7 @@ void delivery_keep(struct delivery *d)
 		mailbox_count(&c->mailbox, &c->box, c->head_len + d->size);
 		if (maildir_sweep_due(&c->file)) maildir_sweep(&c->box, now);
 	}
-	for (size_t i = 0; i < d->users; i++) writer_kept(d->user[i].writer, (unsigned)(d->cf->deliver_timeout / 8));
+	return true;
 }
 
 const struct reply *delivery_commit(struct delivery *d, uint64_t lines)
@@ -342,7 +343,9 @@ const struct reply *delivery_commit(struct delivery *d, uint64_t lines)
 	const struct reply *r = delivery_stage(d, lines);
 	if (!r) run_jobs(d);
 	if (!r) r = delivery_publish(d);
-	if (!r) delivery_keep(d);
+	if (!r && !delivery_keep(d)) r = REPLY(LOCAL_ERROR);
+	/* the sender shall try again for those who have room, and hear then who has none */
+	if (r == REPLY(QUOTA_HARD) && d->count + d->users > 1) r = REPLY(QUOTA);
 	return r ? r : REPLY(FLUSHED);
 }
 

@@ -88,10 +88,10 @@ void delivery_header(struct delivery *d, const char *line);
 /* Make all copies durable and visible, or none.  The reply is for every recipient.  */
 const struct reply *delivery_commit(struct delivery *d, uint64_t lines);
 
-/* The same in steps, for who is told to by somebody else (writer.h): all written and synced; all published; all to stay.  NULL, or what failed.  */
+/* The same in steps, for who is told to by somebody else (writer.h): all written and synced; all published; all to stay.  NULL or true, or what failed.  */
 const struct reply *delivery_stage(struct delivery *d, uint64_t lines);
 const struct reply *delivery_publish(struct delivery *d);
-void delivery_keep(struct delivery *d);
+bool delivery_keep(struct delivery *d);
 
 /* Forget everything; what is not committed is removed.  A single mailbox is closed when the next transaction begins: mostly none does.  */
 void delivery_end(struct delivery *d);

@@ -47,6 +47,7 @@ const struct reply *place_recipient(struct delivery *d, struct expander *x, cons
 	if (!r && external && mark.named > 0) r = REPLY(ALONE);
 	for (size_t i = 0; !r && i < x->count; i++) r = place(d, x, &x->node[i], rcpt->text, from, size);
 	if (!r) r = delivery_settle(d);
+	if (r == REPLY(QUOTA_HARD) && x->count > 1) r = REPLY(QUOTA);  /* one full mailbox is no reason to refuse its list for good */
 	if (r) delivery_rollback(d, mark);
 	expand_done(x);
 	return r;

@@ -156,9 +156,18 @@ void external_close(const struct external *e)
 	if (e->agent >= 0) close(e->agent);
 }
 
+/* The same agent for the same mailbox, or the same program, by another way.  */
+static bool same_job(const struct job *a, const struct job *b)
+{
+	return a->kind == b->kind && strcmp(a->command, b->command) == 0 && strcmp(a->user, b->user) == 0 && strcmp(a->local, b->local) == 0 &&
+		strcmp(a->domain, b->domain) == 0 && strcmp(a->detail, b->detail) == 0;
+}
+
 const struct reply *delivery_add_job(struct delivery *d, const struct external *e)
 {
 	close_left_open(d);
+	for (size_t i = 0; i < d->jobs; i++)
+		if (same_job(&d->job[i].job, &e->job)) return external_close(e), NULL;
 	bool full = d->named == d->room || d->jobs == DELIVERY_JOBS;
 	if (full) external_close(e);
 	if (full) return REPLY(TOO_MANY_RCPT);

@@ -24,7 +24,7 @@
 #include "log.h"
 #include "sandbox.h"
 
-enum order { ADD = 'A', UNDO = 'U', DATA = 'D', STAGE = 'C', PUBLISH = 'P' };
+enum order { ADD = 'A', UNDO = 'U', DATA = 'D', STAGE = 'C', PUBLISH = 'P', KEEP = 'K' };
 
 struct order_add {
 	char order;
@@ -125,21 +125,24 @@ static const struct reply *add(struct writer *w, struct order_add *o)
 	return r;
 }
 
-/* Whether what is published stays.  That is no message, which could be lost for want of memory after the others have theirs: the other side says no more, but
- * listens.  If it is gone, nothing stays.  */
+/* Whether what is published stays.  The word waits in the channel, also when the other side has gone meanwhile, however late we come; only its end without the word
+ * says that nothing stays.  While the kernel cannot tell, it is asked again; if it never can, a copy too many is better than none.  */
 static bool told_to_keep(const struct writer *w)
 {
-	struct pollfd p = { .fd = w->channel, .events = POLLRDHUP };
-	while (poll(&p, 1, -1) <= 0) continue;
-	return !(p.revents & POLLHUP);
+	enum { TRIES = 1000, PAUSE = 10 };
+	char order = 0;
+	for (int i = 0; i < TRIES; i++) {
+		ssize_t n = channel_receive(w->channel, &order, sizeof order, NULL);
+		if (n >= 0) return n == 1 && order == KEEP;
+		poll(NULL, 0, PAUSE);
+	}
+	return true;
 }
 
 static void publish(struct writer *w)
 {
 	const struct reply *r = delivery_publish(&w->delivery);
-	if (!answer(w, r) || r || !told_to_keep(w)) return;
-	close(w->channel);      /* so it is seen that we know */
-	delivery_keep(&w->delivery);
+	if (answer(w, r) && !r && told_to_keep(w)) delivery_keep(&w->delivery);
 }
 
 /* Serve one order.  False when that was the last.  */
@@ -247,11 +250,14 @@ bool writer_stage(int channel, uint64_t lines)
 
 bool writer_publish(int channel) { return channel_send(channel, &(char){ PUBLISH }, 1, NULL); }
 void writer_undo(int channel) { channel_send(channel, &(char){ UNDO }, 1, NULL); }
-void writer_keep(int channel) { shutdown(channel, SHUT_WR); }
 
-void writer_kept(int channel, unsigned ms)
+/* One who has gone cannot take anything back.  */
+bool writer_keep(int channel)
 {
-	struct pollfd p = { .fd = channel, .events = POLLRDHUP };
-	uint64_t end = millis() + ms;
-	while (poll(&p, 1, (int)ms) < 0 && millis() < end) continue;
+	enum { TRIES = 100, PAUSE = 10 };
+	for (int i = 0; i < TRIES; i++) {
+		if (channel_send(channel, &(char){ KEEP }, 1, NULL) || errno == EPIPE || errno == ECONNRESET) return true;
+		poll(NULL, 0, PAUSE);
+	}
+	return false;
 }

@@ -37,8 +37,7 @@ void writer_limit(int channel, unsigned ms);
 /* The answer to any of these.  NULL: it is done.  */
 const struct reply *writer_answer(int channel);
 
-/* What was published stays.  It takes hold when the process has seen it; so it is waited for, a while, before the channel is closed.  */
-void writer_keep(int channel);
-void writer_kept(int channel, unsigned ms);
+/* What was published stays, whenever the process comes to hear of it.  False: it could not be told, and takes its copies back.  */
+bool writer_keep(int channel);
 
 #endif

@@ -77,6 +77,15 @@ nothing_ran() { [ ! -e "$HOST/got/args" ]; }
 	[ "$(count "$ROOT/example.test/virtual")" = 1 ]
 }
 
+@test "an alias that leads to one mailbox by two ways runs its agent once" {
+	agent
+	printf '#!/bin/sh\necho run >>/mnt/got/runs\n' >"$HOST/agent"
+	echo 'list: virtual, \virtual' >"$ROOT/example.test/.aliases"
+	run to "<list@example.test>"
+	[[ "$output" == "250 "* ]]
+	[ "$(got runs)" = run ]
+}
+
 @test "a recipient of an agent is taken alone" {
 	agent -o domain_agents=yes
 	OPTIONS[1]="agent="

@@ -114,6 +114,24 @@ finished() { ! pgrep -f '^/bin/sh /mnt/prog'; }
 traced() { ! grep -q '^TracerPid:[[:space:]]*0$' "/proc/$w/status"; }
 alice_is_gone() { [ -z "$(processes_of "$(uid alice)")" ]; }
 
+@test "a writer that is slow to hear the last word keeps what was answered with 250" {
+	command -v strace >/dev/null || skip "no strace"
+	session -o deliver_timeout=2s
+	tell "MAIL FROM:<a@b.example>" "RCPT TO:<alice@localhost>"
+	hear "250 2.1.5"
+	w=$(processes_of "$(uid alice)")
+	# it stops for two seconds right behind its answer that all is published; an eighth of the limit is how long it is waited for
+	strace -qq -p "$w" -o "$BATS_TEST_TMPDIR/trace" -e trace=sendmsg -e inject=sendmsg:delay_exit=2000000:when=2 3>&- &
+	until_true traced
+	tell DATA; hear 354
+	tell "Subject: x" "" hi .
+	hear "250 2.0.0"
+	tell QUIT
+	hang_up
+	until_true alice_is_gone
+	[ "$(held alice)" = "alice 1" ]
+}
+
 @test "a user who is slow at both steps: all or nothing with a mailbox beside him" {
 	command -v strace >/dev/null || skip "no strace"
 	session -o deliver_timeout=4s

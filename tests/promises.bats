@@ -40,13 +40,18 @@ order() {
 	[ "$output" = "3 3 3 1 0" ]
 }
 
-@test "P1, P2: with forty recipients the file system is synced between the last write and the first rename, and after the last, then the 250" {
+# to_forty: a message to forty mailboxes.
+to_forty() {
 	local rcpts=()
 	for i in {1..40}; do
 		mkdir "$ROOT/example.test/u$i"
 		rcpts+=("RCPT TO:<u$i@example.test>")
 	done
 	lines "EHLO c" "MAIL FROM:<a@b.example>" "${rcpts[@]}" DATA x . QUIT >"$BATS_TEST_TMPDIR/in"
+}
+
+@test "P1, P2: with forty recipients the file system is synced between the last write and the first rename, and after the last, then the 250" {
+	to_forty
 	traced "$BATS_TEST_TMPDIR/in" >/dev/null
 	run awk '/writev\(.*\/u[0-9]+\/tmp\//{w++; if (s) bad=1} /syncfs\(.*\/new>.* = 0$/{s++; if (w<40 || (s==1 && r) || (s==2 && r<40)) bad=1}
 		/renameat2\(/{r++; if (s!=1) bad=1} /Ok, stored with id/ && /write/{if (s<2) bad=1; ok=1} END{print w, s, r, ok, bad+0}' "$BATS_TEST_TMPDIR/trace"
@@ -54,12 +59,7 @@ order() {
 }
 
 @test "P1, P2: when that sync fails nobody gets it, and the client hears 4xx" {
-	local rcpts=()
-	for i in {1..40}; do
-		mkdir "$ROOT/example.test/u$i"
-		rcpts+=("RCPT TO:<u$i@example.test>")
-	done
-	lines "EHLO c" "MAIL FROM:<a@b.example>" "${rcpts[@]}" DATA x . QUIT >"$BATS_TEST_TMPDIR/in"
+	to_forty
 	for when in 1 2; do
 		STRACE=(-e "inject=syncfs:error=EIO:when=$when")
 		traced "$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out"

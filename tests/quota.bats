@@ -87,9 +87,9 @@ used() { awk 'NR > 1 { o += $1; m += $2 } END { print o, m }' "$SIZES"; }
 	echo 'list: bob, alice' >"$ROOT/example.test/.aliases"
 	for hard in no yes; do
 		fill 1000
-		"$PYTHON" - "$SIZES" "$hard" "$DELIVER" "${SETTINGS[@]}" "${OPTIONS[@]}" -o "quota_hard=$hard" --lmtp <<-'END'
+		"$PYTHON" - "$SIZES" "$DELIVER" "${SETTINGS[@]}" "${OPTIONS[@]}" -o "quota_hard=$hard" --lmtp <<-'END'
 			import subprocess, sys
-			sizes, hard, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+			sizes, command = sys.argv[1], sys.argv[2:]
 			p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 			def ask(*lines):
 			    p.stdin.write("".join(l + "\r\n" for l in lines).encode())
@@ -102,13 +102,24 @@ used() { awk 'NR > 1 { o += $1; m += $2 } END { print o, m }' "$SIZES"; }
 			with open(sizes, "w") as f:
 			    f.write("10000S\n10000 5\n")
 			ask("x", ".", "QUIT")
-			hear("552 5.2.2" if hard == "yes" else "452 4.2.2")
+			hear("452 4.2.2")	# for the others of the list it is not for good, whatever quota_hard says
 			p.communicate()
 		END
 		[ -z "$(boxes)" ]
 		rm -f "$SIZES"
 	done
 	tmp_empty
+}
+
+@test "quota_hard: a full member is no reason to refuse its list for good" {
+	echo 'list: bob, alice' >"$ROOT/example.test/.aliases"
+	fill 10000
+	OPTIONS=(-o quota=10000 -o quota_hard=yes)
+	expect <<-END
+		alice 552 5.2.2
+		list 452 4.2.2
+		bob 250 bob
+	END
 }
 
 @test "maildirsize that is nonsense, a link, a FIFO or a directory is counted anew, and nothing outside is touched" {

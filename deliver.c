@@ -231,7 +231,7 @@ static const char usage[] =
 	"       newaliases [-C file] [-o name=value]... [file]...\n"
 	"       maildir-deliver [--show-config | --version | --help]\n"
 	"\n"
-	"Delivers to Maildirs beneath mail_root: as an LMTP server on standard input and output, or one message.\n"
+	"Delivers to Maildirs beneath mail_root and of the users of this host: as an LMTP server on standard input and output, or one message.\n"
 	"See maildir-deliver(8) and smtp-handler.conf(5).\n";
 
 struct options {

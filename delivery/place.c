@@ -8,18 +8,19 @@
 static bool is_external(const struct node *n) { return n->kind == NODE_AGENT || n->kind == NODE_PROGRAM || n->kind == NODE_FILE; }
 
 /* A program's or a file's part.  */
-static const struct reply *place_external(struct delivery *d, struct node *n, const char *rcpt, bool first, const char *sender)
+static const struct reply *place_external(struct delivery *d, const struct expander *x, struct node *n, const struct addressee *a)
 {
 	struct external e = { .owner = n->user ? -1 : n->fd, .agent = n->agent };
 	struct job *j = &e.job;
-	j->kind = n->kind == NODE_AGENT ? JOB_AGENT : n->kind == NODE_PROGRAM ? JOB_PROGRAM : JOB_FILE;
-	snprintf(j->command, sizeof j->command, "%s", n->kind == NODE_AGENT ? "" : n->text);
+	bool agent = n->kind == NODE_AGENT;     /* a program has no address: its recipient is the one that led to it */
+	j->kind = agent ? JOB_AGENT : n->kind == NODE_PROGRAM ? JOB_PROGRAM : JOB_FILE;
+	snprintf(j->command, sizeof j->command, "%s", agent ? "" : n->text);
 	snprintf(j->user, sizeof j->user, "%s", n->user ? n->local : "");
-	snprintf(j->rcpt, sizeof j->rcpt, "%.254s", n->kind == NODE_AGENT && !first ? n->text : rcpt);
-	snprintf(j->sender, sizeof j->sender, "%s", sender);
+	snprintf(j->rcpt, sizeof j->rcpt, "%s", agent ? a->final : a->rcpt);
+	snprintf(j->sender, sizeof j->sender, "%s", a->sender);
 	snprintf(j->local, sizeof j->local, "%s", n->local);
 	snprintf(j->domain, sizeof j->domain, "%s", n->domain);
-	snprintf(j->detail, sizeof j->detail, "%s", n->detail);
+	snprintf(j->detail, sizeof j->detail, "%s", agent ? n->detail : x->node[0].detail);
 	if (n->user) close(n->fd);
 	n->fd = n->agent = -1;
 	return delivery_add_job(d, &e);
@@ -30,9 +31,8 @@ static const struct reply *place(struct delivery *d, const struct expander *x, s
 {
 	char sender[PATH_MAX_LEN + 1];
 	int fd = n->fd;
-	bool first = n == x->node;
-	struct addressee a = { rcpt, first ? rcpt : n->text, expand_sender(x, n, from, sender), n->detail, size };
-	if (is_external(n)) return place_external(d, n, rcpt, first, a.sender);
+	struct addressee a = { rcpt, n == x->node ? rcpt : n->text, expand_sender(x, n, from, sender), n->detail, size };
+	if (is_external(n)) return place_external(d, x, n, &a);
 	if (n->kind != NODE_BOX && n->kind != NODE_USER) return NULL;
 	n->fd = -1;
 	return n->kind == NODE_BOX ? delivery_add(d, fd, &a) : delivery_add_user(d, n->local, fd, &a);

@@ -42,9 +42,9 @@ int tools_where(struct expander *x, char **addresses, size_t n)
 		struct path p;
 		bool good = tools_parse(x->cf, addresses[i], &p) && *p.text;
 		if (!good) printf("%s: not a mailbox address\n", addresses[i]);
-		else good = where_print(x, &p);
+		const struct reply *r = good ? where_print(x, &p) : REPLY(BAD_RCPT);
 		expand_done(x);
-		if (!good) status = EX_NOUSER;
+		if (r && status != EX_NOUSER) status = r->code / 100 == 4 ? EX_TEMPFAIL : EX_NOUSER;
 	}
 	return fflush(stdout) == 0 ? status : EX_IOERR;
 }

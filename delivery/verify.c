@@ -86,10 +86,10 @@ static void print_tree(const struct expander *x, size_t i)
 		if (x->node[child].parent == i) print_tree(x, child);
 }
 
-bool where_print(struct expander *x, const struct path *p)
+const struct reply *where_print(struct expander *x, const struct path *p)
 {
 	const struct reply *r = expand(x, p);
 	print_tree(x, 0);
 	if (r && x->count > 1) printf("%d %s %s\n", r->code, r->status, r->text);
-	return !r;
+	return r;
 }

@@ -9,7 +9,7 @@ enum { VERIFY_ROOM = 8192 };
 /* The answer to VRFY, or to EXPN if `list`, in the forms of RFC 5321 3.5.  Its text lies in `room`.  The caller ends with expand_done.  */
 const struct reply *verify(struct expander *x, const struct path *p, bool list, char *room, size_t size);
 
-/* For people, on standard output: each step and its rule.  True if mail would be taken.  */
-bool where_print(struct expander *x, const struct path *p);
+/* For people, on standard output: each step and its rule.  NULL if mail would be taken, else the refusal.  */
+const struct reply *where_print(struct expander *x, const struct path *p);
 
 #endif

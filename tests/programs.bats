@@ -45,7 +45,7 @@ logged() { grep -qF -- "$1" "$LOG" || { tail -n 5 "$LOG"; return 1; }; }
 	FROM='"$(id);`x`"@b.example' post one+x@example.test
 	sort "$W/env" | grep -v '^_=' >"$W/sorted"
 	diff - "$W/sorted" <<-END
-		EXTENSION=
+		EXTENSION=x
 		HOME=/
 		LOGNAME=$(id -un ${ME:+"$ME"})
 		PATH=/usr/local/bin:/usr/bin:/bin

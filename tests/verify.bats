@@ -170,9 +170,9 @@ where() { deliver "${OPTIONS[@]}" --where "$@" 2>>"$LOG" | sed "s|$BATS_TEST_TMP
 	END
 }
 
-@test "--where: the exit status is 0 when all can be delivered, 67 when one cannot, 64 without an address" {
+@test "--where: the exit status is 0 when all can be delivered, 67 when one cannot, 75 when one cannot now, 64 without an address" {
 	for row in "0 alice@example.test" "0 alice@example.test list@example.test" "67 nobody@example.test" "67 nobody@example.test alice@example.test" \
-		"67 broken@example.test" "67 away@example.test" "67 a@b@c" "64"; do
+		"75 broken@example.test" "67 broken@example.test nobody@example.test" "67 away@example.test" "67 a@b@c" "64"; do
 		read -r want args <<<"$row"
 		# shellcheck disable=SC2086
 		run deliver --where $args

@@ -19,14 +19,14 @@ B ?= build$(if $(SAN),/san)
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 HARD = -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fPIE
 SANFLAGS = $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DSANDBOX='"no"')
-DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -Idelivery -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
+DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -Idelivery -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DSBINDIR='"$(SBINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
 SYSTEMD = $(shell pkg-config --exists libsystemd 2>/dev/null && echo -DHAVE_SYSTEMD)
 , := ,
 COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
 PROGRAMS = smtp-handler maildir-deliver
-LIB = address clock config data envelope identity keeper line lmtp log nexthop peer receive reply sandbox session systemd trace
+LIB = address beside clock config data envelope helper identity keeper line lmtp log network nexthop peer receive reply sandbox session setting systemd trace
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.

@@ -7,161 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/auxv.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "address.h"
-
-#ifndef BINDIR
-#define BINDIR "/usr/local/bin"
-#endif
-#ifndef SANDBOX
-#define SANDBOX "yes"
-#endif
+#include "beside.h"
+#include "setting.h"
 
 #define FROM_OVERRIDE (~0U)
 #define FROM_ENVIRONMENT (~0U - 1)
-
-enum type { TEXT, NAME, ADDRESS, HOP, FOLDER, NUMBER, SIZE, TIME, BOOL, NEWLINE, LEVEL };
-
-static const struct setting {
-	const char *name, *value;       /* its default */
-	enum type type;
-	size_t offset;
-	unsigned long long min, max;
-} settings[] = {
-#define ROW(field, value, type, min, max) { #field, value, type, offsetof(struct config, field), min, max }
-	ROW(hostname, "", NAME, 0, 0),
-	ROW(mail_root, "/var/vmail", TEXT, 0, 0),
-	ROW(catch_all, "", TEXT, 0, 0),
-	ROW(deliver, "", HOP, 0, 0),
-	ROW(max_size, "50M", SIZE, 65536, 1ULL << 62),
-	ROW(max_recipients, "1000", NUMBER, 100, 10000),
-	ROW(max_errors, "20", NUMBER, 1, 1000000),
-	ROW(command_timeout, "5m", TIME, 100, 86400000),
-	ROW(data_timeout, "3m", TIME, 100, 86400000),
-	ROW(session_timeout, "1h", TIME, 100, 864000000),
-	ROW(deliver_timeout, "5m", TIME, 100, 86400000),
-	ROW(bare_newline, "reject", NEWLINE, 0, 0),
-	ROW(strict, "no", BOOL, 0, 0),
-	ROW(vrfy, "no", BOOL, 0, 0),
-	ROW(postmaster, "", ADDRESS, 0, 0),
-	ROW(greeting, "ESMTP", TEXT, 0, 0),
-	ROW(local_domains, "", TEXT, 0, 0),
-	ROW(user_maildir, "Maildir", FOLDER, 0, 0),
-	ROW(min_uid, "1000", NUMBER, 1, 4294967294),
-	ROW(aliases, "", TEXT, 0, 0),
-	ROW(alias_programs, "no", BOOL, 0, 0),
-	ROW(alias_user, "nobody", TEXT, 0, 0),
-	ROW(agent, "", TEXT, 0, 0),
-	ROW(domain_agents, "no", BOOL, 0, 0),
-	ROW(quota, "0", SIZE, 0, 1ULL << 62),
-	ROW(quota_hard, "no", BOOL, 0, 0),
-	ROW(detail_folders, "yes", BOOL, 0, 0),
-	ROW(detail_separator, "+", TEXT, 0, 0),
-	ROW(run_as, "smtp-handler", TEXT, 0, 0),
-	ROW(log_level, "info", LEVEL, 0, 0),
-	ROW(sandbox, SANDBOX, BOOL, 0, 0),
-#undef ROW
-};
-enum { SETTINGS = sizeof settings / sizeof *settings };
-_Static_assert((int)SETTINGS <= (int)CONFIG_SETTINGS, "config.line is too short");
-
-static const char *const newlines[] = { "reject", "normalize", NULL };          /* NL_STRICT, NL_NORMALIZE */
-static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
-static const char *const yes_no[] = { "no", "yes", NULL };
-
-static int word(const char *const *words, const char *s)
-{
-	for (int i = 0; words[i]; i++)
-		if (strcasecmp(words[i], s) == 0) return i;
-	return -1;
-}
-
-struct unit { const char *suffix; unsigned long long factor; };
-
-/* A number with a unit.  */
-static bool scaled(const char *s, const struct unit *units, unsigned long long *n)
-{
-	char digits[24];
-	size_t len = strspn(s, "0123456789");
-	if (len == 0 || len > 20) return false;
-	memcpy(digits, s, len);
-	digits[len] = '\0';
-	for (; units->suffix; units++)
-		if (strcasecmp(units->suffix, s + len) == 0) return number_parse(digits, n) && !__builtin_mul_overflow(*n, units->factor, n);
-	return false;
-}
-
-static bool scalar(const struct setting *row, const char *s, unsigned long long *field)
-{
-	unsigned long long n;
-	static const struct unit none[] = { { "", 1 }, { NULL, 0 } };
-	static const struct unit sizes[] = { { "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 }, { NULL, 0 } };
-	static const struct unit times[] = { { "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
-	if (!scaled(s, row->type == SIZE ? sizes : row->type == TIME ? times : none, &n) || n < row->min || n > row->max) return false;
-	*field = n;
-	return true;
-}
-
-static bool host_and_port(const char *s)
-{
-	const char *colon = strrchr(s, ':');
-	return colon && colon > s && colon[1];
-}
-
-/* Set one field.  Returns NULL, or what is expected instead.  */
-static const char *set(struct config *cf, const struct setting *row, const char *value)
-{
-	void *field = (char *)cf + row->offset;
-	struct path path;
-	int w = 0;
-	switch (row->type) {
-	case NAME:
-		for (const char *c = value; *c; c++)
-			if ((unsigned char)*c >= 0x80) return "expected a host name in ASCII";
-		if (*value && !domain_valid(value)) return "expected a host name";
-		*(const char **)field = value;
-		return NULL;
-	case ADDRESS:
-		if (*value && (!mailbox_parse(&path, value) || !*path.domain)) return "expected a mailbox address";
-		*(const char **)field = value;
-		return NULL;
-	case HOP:
-		if (strcmp(value, "unix:") == 0) return "expected a path behind unix:";
-		if (strncmp(value, "tcp:", 4) == 0 && !host_and_port(value + 4)) return "expected tcp:HOST:PORT";
-		/* fall through */
-	case FOLDER:
-		if (row->type == FOLDER && (!*value || *value == '/')) return "expected a path without a slash in front";
-		/* fall through */
-	case TEXT:
-		for (const char *c = value; *c; c++)
-			if ((unsigned char)*c < ' ' || *c == 0x7f) return "control character in a value";
-		*(const char **)field = value;
-		return NULL;
-	case NUMBER:
-	case SIZE:
-	case TIME:
-		if (scalar(row, value, field)) return NULL;
-		return row->type == NUMBER ? "expected a number in range" : row->type == SIZE ? "expected a size in range, such as 50M" :
-			"expected a time in range, such as 90s or 5m";
-	case BOOL:
-		if ((w = word(yes_no, value)) < 0) return "expected yes or no";
-		*(bool *)field = w;
-		return NULL;
-	case NEWLINE:
-		if ((w = word(newlines, value)) < 0) return "expected reject or normalize";
-		*(int *)field = w;
-		return NULL;
-	case LEVEL:
-		if ((w = word(levels, value)) < 0) return "expected error, warning, info or debug";
-		*(int *)field = w;
-		return NULL;
-	}
-	return "unknown type";
-}
+#define FROM_PROFILE (~0U - 2)
 
 static char *trim(char *s)
 {
@@ -184,19 +39,19 @@ static bool assign(struct config *cf, char *text, const char *file, unsigned lin
 	*value++ = '\0';
 	char *name = trim(text);
 	value = trim(value);
-	for (size_t i = 0; i < SETTINGS; i++) {
-		if (strcmp(settings[i].name, name) != 0) continue;
-		if (file && cf->line[i] && cf->line[i] != FROM_ENVIRONMENT) {
-			snprintf(cf->error, sizeof cf->error, "%s: %s was set on line %u already", where, settings[i].name, cf->line[i]);
-			return false;
-		}
-		const char *wrong = set(cf, &settings[i], value);
-		if (wrong) snprintf(cf->error, sizeof cf->error, "%s: %s = %.60s: %s", where, settings[i].name, value, wrong);
-		cf->line[i] = file ? line : FROM_OVERRIDE;
-		return !wrong;
+	int i = setting_find(name);
+	if (i < 0) {
+		snprintf(cf->error, sizeof cf->error, "%s: unknown setting: %.60s", where, name);
+		return false;
 	}
-	snprintf(cf->error, sizeof cf->error, "%s: unknown setting: %.60s", where, name);
-	return false;
+	if (file && cf->line[i] && cf->line[i] != FROM_ENVIRONMENT) {
+		snprintf(cf->error, sizeof cf->error, "%s: %s was set on line %u already", where, name, cf->line[i]);
+		return false;
+	}
+	const char *wrong = setting_set(cf, i, value);
+	if (wrong) snprintf(cf->error, sizeof cf->error, "%s: %s = %.60s: %s", where, name, value, wrong);
+	cf->line[i] = file ? line : FROM_OVERRIDE;
+	return !wrong;
 }
 
 /* Read the whole file into cf->text.  */
@@ -251,9 +106,19 @@ bool config_option(struct config *cf, int opt, const char *arg)
 	return true;
 }
 
-static bool read_overrides(struct config *cf)
+static bool is_profile(const char *override)
+{
+	static const char name[] = "profile";
+	override += strspn(override, " \t");
+	size_t n = sizeof name - 1;
+	return strncmp(override, name, n) == 0 && override[n + strspn(override + n, " \t")] == '=';
+}
+
+/* The profile first, then the others, which count more.  */
+static bool read_overrides(struct config *cf, bool profile)
 {
 	for (size_t i = 0; i < cf->overrides; i++) {
+		if (is_profile(cf->override[i]) != profile) continue;
 		char *copy = cf->text + cf->used;       /* the arguments themselves stay whole: they are handed on to the helper */
 		size_t n = strlen(cf->override[i]) + 1;
 		if (n > sizeof cf->text - cf->used) {
@@ -267,24 +132,54 @@ static bool read_overrides(struct config *cf)
 	return true;
 }
 
-/* Where a unit wants the mail to go: a default, which the file may change.  */
+/* Where a unit wants mail and TLS to go: defaults, which the file may change.  */
 static bool read_environment(struct config *cf)
 {
-	const char *deliver = getenv("SMTP_DELIVER");
-	for (size_t i = 0; deliver && i < SETTINGS; i++) {
-		if (settings[i].offset != offsetof(struct config, deliver)) continue;
-		const char *wrong = set(cf, &settings[i], deliver);
-		if (wrong) snprintf(cf->error, sizeof cf->error, "$SMTP_DELIVER = %.60s: %s", deliver, wrong);
+	static const struct { const char *name; size_t offset; } rows[] = {
+		{ "SMTP_DELIVER", offsetof(struct config, deliver) }, { "SMTP_TLS", offsetof(struct config, tls) },
+	};
+	for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+		const char *value = getenv(rows[r].name);
+		if (!value) continue;
+		int i = setting_at(rows[r].offset);
+		const char *wrong = setting_set(cf, i, value);
+		if (wrong) snprintf(cf->error, sizeof cf->error, "$%s = %.60s: %s", rows[r].name, value, wrong);
 		cf->line[i] = FROM_ENVIRONMENT;
-		return !wrong;
+		if (wrong) return false;
 	}
 	return true;
 }
 
+/* What a profile stands for.  One that was given by -o counts more than the file, which the units of several profiles read.  */
+static void apply_profile(struct config *cf)
+{
+	static const struct { enum profile profile; size_t offset; const char *value; } rows[] = {
+		{ PROFILE_MX, offsetof(struct config, tls), "may" },
+		{ PROFILE_MX, offsetof(struct config, auth), "no" },
+		{ PROFILE_MX, offsetof(struct config, add_headers), "no" },
+		{ PROFILE_SUBMISSION, offsetof(struct config, tls), "required" },
+		{ PROFILE_SUBMISSION, offsetof(struct config, auth), "required" },
+		{ PROFILE_SUBMISSION, offsetof(struct config, add_headers), "yes" },
+		{ PROFILE_LOCAL, offsetof(struct config, tls), "no" },
+		{ PROFILE_LOCAL, offsetof(struct config, auth), "no" },
+		{ PROFILE_LOCAL, offsetof(struct config, add_headers), "yes" },
+	};
+	bool given = cf->line[setting_at(offsetof(struct config, profile))] == FROM_OVERRIDE;
+	for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+		int i = setting_at(rows[r].offset);
+		if (rows[r].profile != (enum profile)cf->profile || (!given && cf->line[i] && cf->line[i] != FROM_ENVIRONMENT)) continue;
+		setting_set(cf, i, rows[r].value);
+		cf->line[i] = FROM_PROFILE;
+	}
+}
+
 bool config_load(struct config *cf)
 {
-	for (size_t i = 0; i < SETTINGS; i++) set(cf, &settings[i], settings[i].value);
-	bool good = read_environment(cf) && read_file(cf) && read_overrides(cf);
+	cf->tls.via = cf->auth.via = "";
+	for (int i = 0; setting_name(i); i++) setting_set(cf, i, NULL);
+	bool good = read_environment(cf) && read_file(cf) && read_overrides(cf, true);
+	if (good) apply_profile(cf);
+	good = good && read_overrides(cf, false);
 	if (!*cf->hostname) {
 		struct utsname u;
 		bool named = uname(&u) == 0 && domain_valid(u.nodename) && strlen(u.nodename) < sizeof cf->nodename;
@@ -294,72 +189,45 @@ bool config_load(struct config *cf)
 	return good;
 }
 
-static void print_value(const struct config *cf, const struct setting *row)
-{
-	const void *field = (const char *)cf + row->offset;
-	unsigned long long n = 0;
-	switch (row->type) {
-	case TEXT:
-	case NAME:
-	case HOP:
-	case FOLDER:
-	case ADDRESS: printf("%s", *(const char *const *)field); return;
-	case NUMBER:
-	case SIZE: printf("%llu", *(const unsigned long long *)field); return;
-	case TIME:
-		n = *(const unsigned long long *)field;
-		printf("%llu%s", n % 1000 ? n : n / 1000, n % 1000 ? "ms" : "s");
-		return;
-	case BOOL: printf("%s", yes_no[*(const bool *)field]); return;
-	case NEWLINE: printf("%s", newlines[*(const int *)field]); return;
-	case LEVEL: printf("%s", levels[*(const int *)field]); return;
-	}
-}
-
 /* The first place that there is, or the last.  */
 static void print_deliver(const struct config *cf)
 {
 	char buf[512];
-	const char *path = config_deliver(cf, 0, buf, sizeof buf);
-	for (unsigned i = 1; access(path, X_OK) != 0 && config_deliver(cf, i, buf, sizeof buf); i++) continue;
+	const char *path = *cf->deliver ? cf->deliver : beside("maildir-deliver", 0, buf, sizeof buf);
+	if (!*cf->deliver)
+		for (unsigned i = 1; access(path, X_OK) != 0 && beside("maildir-deliver", i, buf, sizeof buf); i++) continue;
 	printf("%s", path);
 }
 
 void config_show(const struct config *cf)
 {
-	for (size_t i = 0; i < SETTINGS; i++) {
-		printf("%s = ", settings[i].name);
-		if (settings[i].offset == offsetof(struct config, deliver)) print_deliver(cf);
-		else print_value(cf, &settings[i]);
+	for (int i = 0; setting_name(i); i++) {
+		printf("%s = ", setting_name(i));
+		if (i == setting_at(offsetof(struct config, deliver))) print_deliver(cf);
+		else setting_print(cf, i);
 		if (cf->line[i] == 0) printf("\n# default\n");
 		else if (cf->line[i] == FROM_OVERRIDE) printf("\n# -o\n");
-		else if (cf->line[i] == FROM_ENVIRONMENT) printf("\n# $SMTP_DELIVER\n");
+		else if (cf->line[i] == FROM_ENVIRONMENT) printf("\n# the environment\n");
+		else if (cf->line[i] == FROM_PROFILE) printf("\n# profile = %s\n", setting_profiles[cf->profile]);
 		else printf("\n# %s:%u\n", cf->file ? cf->file : CONFIG_FILE, cf->line[i]);
 	}
-}
-
-/* The directory that the running program is in, a slash at its end: by the name in execve, which costs nothing to know, or its true one.  */
-static size_t own_directory(bool true_name, char *buf, size_t size)
-{
-	const char *name = (const char *)getauxval(AT_EXECFN);
-	ssize_t n = true_name || !name ? readlink("/proc/self/exe", buf, size - 1) : snprintf(buf, size, "%s", name);
-	while (n > 0 && ((size_t)n >= size || buf[n - 1] != '/')) n--;
-	return n > 0 ? (size_t)n : 0;
-}
-
-const char *config_deliver(const struct config *cf, unsigned place, char *buf, size_t size)
-{
-	static const char *const beside[] = { "maildir-deliver", "../bin/maildir-deliver" };
-	enum { BESIDE = 4 };    /* two directories, two places each */
-	if (*cf->deliver) return place == 0 ? cf->deliver : NULL;
-	if (place > BESIDE) return NULL;
-	size_t n = place < BESIDE ? own_directory(place / 2, buf, size) : 0;
-	snprintf(buf + n, size - n, "%s", place < BESIDE ? beside[place % 2] : BINDIR "/maildir-deliver");
-	return buf;
 }
 
 const char *config_scheme(const char *value, const char *scheme)
 {
 	size_t n = strlen(scheme);
 	return strncmp(value, scheme, n) == 0 ? value + n : NULL;
+}
+
+void config_arguments(const struct config *cf, char *argv[CONFIG_ARGUMENTS])
+{
+	if (cf->file) {
+		*argv++ = (char *)"-C";
+		*argv++ = (char *)cf->file;
+	}
+	for (size_t i = 0; i < cf->overrides; i++) {
+		*argv++ = (char *)"-o";
+		*argv++ = (char *)cf->override[i];
+	}
+	*argv = NULL;
 }

@@ -14,13 +14,28 @@
 #define VERSION "0"
 #endif
 
-enum { CONFIG_OVERRIDES = 64, CONFIG_SETTINGS = 48, CONFIG_SIZE = 65536 };
+enum { CONFIG_OVERRIDES = 64, CONFIG_SETTINGS = 64, CONFIG_SIZE = 65536 };
 
+enum tls_version { TLS_1_2, TLS_1_3 };
 enum log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
+
+/* "no | may | required", and by what: two settings under one name, of which a value may give one and leave the other (tls, auth).  */
+enum use { USE_NO, USE_MAY, USE_REQUIRED };
+struct access {
+	int use;                /* enum use */
+	const char *via;        /* tls: "", a program, or unix:PATH; auth: "", file:PATH, checkpassword:PROGRAM ARGUMENTS or dovecot:PATH */
+};
+
+enum profile { PROFILE_NONE, PROFILE_MX, PROFILE_SUBMISSION, PROFILE_LOCAL };
 
 struct config {
 	/* strings are never NULL; "" is not set */
 	const char *hostname, *mail_root, *catch_all, *deliver, *postmaster, *greeting, *run_as;
+	const char *tls_cert, *tls_key, *tls_certs, *tls_ciphers, *tls_groups, *tls_client_ca;
+	const char *proxy, *xclient, *sender_table, *submit;
+	struct access tls, auth;
+	int tls_min, profile;                   /* enum tls_version, enum profile */
+	bool auth_plaintext, sender_check, add_headers;
 	const char *local_domains, *user_maildir, *aliases, *alias_user, *agent, *detail_separator;
 	unsigned long long min_uid, quota;
 	unsigned long long max_size;
@@ -36,6 +51,7 @@ struct config {
 
 	char error[512];                        /* why config_load failed: "FILE:LINE: reason" */
 	unsigned line[CONFIG_SETTINGS];         /* where each setting is from: a line, 0 default, or config.c's FROM_... */
+	char expected[80];                      /* for error */
 	char nodename[256];
 	size_t used;
 	char text[CONFIG_SIZE];                 /* the file and copies of the overrides, which the strings point into */
@@ -52,17 +68,16 @@ enum { OPT_SHOW_CONFIG = 256, OPT_VERSION, OPT_HELP, OPT_OWN };
 /* Take in the option -C or -o.  False when there are too many.  */
 bool config_option(struct config *cf, int opt, const char *arg);
 
-/* Read $SMTP_DELIVER, the file and the overrides over the defaults.  False with cf->error set; then cf holds defaults and is still fit to
+/* Read $SMTP_DELIVER and $SMTP_TLS, the file, the profile and the overrides over the defaults.  False with cf->error set; then cf holds defaults and is still fit to
  * answer with.  */
 bool config_load(struct config *cf);
 
 /* Print "name = value" lines on stdout, each with its source as a comment.  */
 void config_show(const struct config *cf);
 
-/* The places where the program to execute for deliver may be, to be tried in turn, from 0 on: the setting; else maildir-deliver beside
- * the running program (by the name it was started with, then by its true name), in its ../bin, or where it is installed.  NULL when
- * there are no more.  Writes to buf.  */
-const char *config_deliver(const struct config *cf, unsigned place, char *buf, size_t size);
+/* "-C FILE" and every "-o name=value" as they were given, for the argv of a program of ours, NULL behind them.  */
+enum { CONFIG_ARGUMENTS = 2 * CONFIG_OVERRIDES + 3 };
+void config_arguments(const struct config *cf, char *argv[CONFIG_ARGUMENTS]);
 
 /* What a setting means when it names a socket rather than a program: the rest behind "unix:" or "tcp:", else NULL.  */
 const char *config_scheme(const char *value, const char *scheme);

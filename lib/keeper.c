@@ -144,7 +144,7 @@ static bool serve(struct keeping *g, bool ended, bool *last)
 		nexthop_close(&g->hop, true);
 		nexthop_open(&g->hop, g->k->cf);
 		g->message = millis();
-		tell_time(g, g->hop.fd);
+		tell_time(g, g->hop.helper.fd);
 		nexthop_start(&g->hop, g->k->cf, g->k->id);     /* while the speaker goes on */
 		break;
 	case ASK_TIME:
@@ -204,7 +204,7 @@ static pid_t fork_sharing(int *pidfd)
 
 int keeper_run(const struct keeper *k)
 {
-	struct keeping g = { .k = k, .hop = { .fd = -1, .other = -1 }, .started = millis() };
+	struct keeping g = { .k = k, .hop = { .helper = HELPER_NONE }, .started = millis() };
 	int pair[2];
 	sigset_t none;
 	sigemptyset(&none);

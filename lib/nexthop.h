@@ -2,14 +2,11 @@
 #ifndef NEXTHOP_H
 #define NEXTHOP_H
 
-#include <sys/types.h>
-
 #include "config.h"
+#include "helper.h"
 
 struct nexthop {
-	int fd;         /* -1: none */
-	int other;      /* of a program that nexthop_start will start: its end */
-	pid_t pid;      /* 0: not a program of ours */
+	struct helper helper;
 	bool ours;      /* the maildir-deliver that belongs to us: it is talked to before it has greeted */
 };
 

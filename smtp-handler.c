@@ -304,7 +304,7 @@ int main(int argc, char **argv)
 		log_line(LEVEL_ERROR, "no connection to serve: descriptors 0 and 1, or one passed by systemd (Accept=yes)");
 		return EX_TEMPFAIL;
 	}
-	struct keeper keeper = { .cf = &h->cf, .id = h->id, .speak = speak, .ctx = h };
+	struct keeper keeper = { .cf = &h->cf, .id = h->id, .peer = h->peer, .speak = speak, .ctx = h };
 	if (!find_speaker(&h->cf, &keeper.uid, &keeper.gid)) return reply_write(1, REPLY(BAD_CONFIG)), EX_CONFIG;
 	prepare(h, is_socket);
 	_exit(keeper_run(&keeper));     /* nothing was left to do for exit(3) */

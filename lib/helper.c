@@ -139,7 +139,7 @@ void helper_start(struct helper *h, char *argv[], char *const envp[], int at)
 	h->other = -1;
 }
 
-bool helper_close(struct helper *h, bool at_once, char why[HELPER_WHY])
+int helper_close(struct helper *h, bool at_once)
 {
 	static const int steps[] = { 0, 0, SIGTERM, SIGKILL };
 	int status = 0, sent = 0;
@@ -147,7 +147,8 @@ bool helper_close(struct helper *h, bool at_once, char why[HELPER_WHY])
 	if (h->fd >= 0) close(h->fd);
 	if (h->other >= 0) close(h->other);
 	*h = HELPER_NONE;
-	for (size_t i = at_once ? 2 : 0; pid > 0 && got != pid && i < sizeof steps / sizeof *steps; i++) {
+	if (pid <= 0) return 0;
+	for (size_t i = at_once ? 2 : 0; got != pid && i < sizeof steps / sizeof *steps; i++) {
 		/* the next tick ends a wait that takes too long; after a signal they come faster, and a first wait has a second, as it may be short */
 		struct itimerval it = { .it_value.tv_sec = 2, .it_interval.tv_sec = 2 };
 		if ((sent = steps[i])) {
@@ -156,10 +157,15 @@ bool helper_close(struct helper *h, bool at_once, char why[HELPER_WHY])
 		}
 		got = waitpid(pid, &status, 0);
 	}
-	bool by_us = got == pid && sent && WIFSIGNALED(status) && WTERMSIG(status) == sent;
-	if (pid <= 0 || by_us || (got == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)) return true;
-	if (got != pid) snprintf(why, HELPER_WHY, "the program does not end");
-	else if (WIFSIGNALED(status)) snprintf(why, HELPER_WHY, "the program was ended by signal %d", WTERMSIG(status));
-	else snprintf(why, HELPER_WHY, "the program ended with status %d", WEXITSTATUS(status));
-	return false;
+	if (got != pid) return HELPER_STUCK;
+	if (WIFEXITED(status)) return WEXITSTATUS(status);
+	return WIFSIGNALED(status) && WTERMSIG(status) == sent ? HELPER_ENDED : HELPER_SIGNAL + WTERMSIG(status);
+}
+
+void helper_why(int status, char why[HELPER_WHY])
+{
+	if (status == HELPER_STUCK) snprintf(why, HELPER_WHY, "the program does not end");
+	else if (status == HELPER_ENDED) snprintf(why, HELPER_WHY, "the program did not end, and was ended");
+	else if (status >= HELPER_SIGNAL) snprintf(why, HELPER_WHY, "the program was ended by signal %d", status - HELPER_SIGNAL);
+	else snprintf(why, HELPER_WHY, "the program ended with status %d", status);
 }

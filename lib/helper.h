@@ -26,8 +26,12 @@ bool helper_is_socket(const char *where);
 void helper_start(struct helper *h, char *argv[], char *const envp[], int at);
 
 /* Close the connection and see the program end: by itself, for it reads end of file; else, after some seconds or `at_once`, by signals.  Then there is no
- * helper.  False if a program ended otherwise than with status 0 and not by our signal; `why` then tells how.  */
+ * helper.  Returns the exit status of the program (0 if there was none), or 256 + the signal that ended it, or one of these.  */
+enum { HELPER_SIGNAL = 256, HELPER_ENDED = 1000 /* by a signal of ours */, HELPER_STUCK };
+int helper_close(struct helper *h, bool at_once);
+
+/* What such a status means, in words: "the program ended with status 1".  */
 enum { HELPER_WHY = 64 };
-bool helper_close(struct helper *h, bool at_once, char why[HELPER_WHY]);
+void helper_why(int status, char why[HELPER_WHY]);
 
 #endif

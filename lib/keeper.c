@@ -25,18 +25,20 @@
 #include "nexthop.h"
 #include "reply.h"
 #include "sandbox.h"
+#include "services.h"
 
-enum { ASK_HOP = 1, ASK_TIME, DROP_HOP };
+enum { ASK_HOP = 1, ASK_TIME, DROP_HOP, ASK_TLS, SWITCH, ASK_AUTH, ASK_VERDICT };
 
-/* Speaker to keeper: one or the other, told apart by their sizes.  */
+/* Speaker to keeper: one of them, told apart by their sizes.  */
 union message {
 	uint32_t request;
 	struct event event;
+	struct about about;
 };
-/* Keeper to speaker, after ASK_HOP and ASK_TIME.  */
+/* Keeper to speaker, after all requests but DROP_HOP.  */
 struct told {
-	int32_t fd;
-	uint32_t ours;
+	int32_t fd;             /* -1: there is none to be had */
+	uint32_t what;          /* ASK_HOP: it is ours; ASK_VERDICT: the verdict */
 	int64_t now;
 };
 
@@ -45,7 +47,8 @@ struct keeping {
 	int channel, pidfd;
 	pid_t speaker;
 	struct nexthop hop;
-	uint64_t started, message;      /* milliseconds: the connection, the transaction in hand */
+	struct helper tls, auth;
+	uint64_t started, message, asked;       /* milliseconds: the connection, the transaction in hand, the last password */
 };
 
 static int speaker_channel = -1;        /* the speaker's end: set before the fork, the same ever after */
@@ -80,12 +83,17 @@ int keeper_ask_hop(time_t *now, bool *ours)
 {
 	struct told t = ask(ASK_HOP);
 	*now = (time_t)t.now;
-	*ours = t.ours;
+	*ours = t.what;
 	return t.fd;
 }
 
 time_t keeper_ask_time(void) { return (time_t)ask(ASK_TIME).now; }
 void keeper_tell(const struct event *e) { tell(e, sizeof *e); }
+void keeper_about(const struct about *about) { tell(about, sizeof *about); }
+int keeper_ask_tls(void) { return ask(ASK_TLS).fd; }
+bool keeper_switch(void) { return ask(SWITCH).fd == 0; }
+int keeper_ask_auth(void) { return ask(ASK_AUTH).fd; }
+enum verdict keeper_verdict(void) { return (enum verdict)ask(ASK_VERDICT).what; }
 void keeper_drop_hop(void) { tell(&(uint32_t){ DROP_HOP }, sizeof (uint32_t)); }
 
 static unsigned shortest(const struct config *cf)
@@ -111,11 +119,11 @@ _Noreturn static void speaker(const struct keeper *k, pid_t keeper)
 
 /* --- the keeper's side --- */
 
-static void tell_time(const struct keeping *g, int fd)
+static void answer(const struct keeping *g, int fd, uint32_t what)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
-	struct told told = { .fd = fd, .ours = fd >= 0 && g->hop.ours, .now = t.tv_sec };
+	struct told told = { .fd = fd, .what = what, .now = t.tv_sec };
 	/* a speaker that asks and does not hear must not hold us up; the end of all answers needs no memory, and it would wait for ever */
 	if (send(g->channel, &told, sizeof told, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) shutdown(g->channel, SHUT_WR);
 }
@@ -127,8 +135,78 @@ static void note(const struct keeping *g, struct event *e)
 	log_event(e);
 }
 
+/* The connection of the client is smtp-tls's alone from now on.  */
+static bool switch_to_tls(struct keeping *g)
+{
+	bool done = g->tls.fd > 1 && dup2(g->tls.fd, 0) == 0 && dup2(g->tls.fd, 1) == 1;
+	if (done) close(g->tls.fd);
+	if (done) g->tls.fd = -1;
+	return done;
+}
+
+/* Nobody shall learn from the time of a refusal why it is one, nor try many passwords.  */
+static enum verdict verdict(struct keeping *g)
+{
+	enum { PAUSE = 1000 };
+	struct pollfd speaker = { .fd = g->pidfd, .events = POLLIN };
+	enum verdict v = auth_verdict(&g->auth);
+	uint64_t now, until = g->asked + PAUSE;
+	while (v != VERDICT_YES && !clock_stop_asked() && (now = millis()) < until && poll(&speaker, 1, (int)(until - now)) <= 0) continue;
+	return v;
+}
+
+/* Do what the speaker asks, and answer.  */
+static void serve(struct keeping *g, uint32_t request)
+{
+	const struct keeper *k = g->k;
+	switch (request) {
+	case ASK_HOP:
+		nexthop_close(&g->hop, true);
+		nexthop_open(&g->hop, k->cf);
+		g->message = millis();
+		answer(g, g->hop.helper.fd, g->hop.helper.fd >= 0 && g->hop.ours);
+		nexthop_start(&g->hop, k->cf, k->id);   /* while the speaker goes on */
+		break;
+	case ASK_TIME:
+		g->message = millis();
+		answer(g, -1, 0);
+		break;
+	case DROP_HOP:
+		nexthop_close(&g->hop, true);
+		break;
+	case ASK_TLS:
+		helper_close(&g->tls, true);
+		tls_open(&g->tls, k->cf, 0, k->id, k->peer);
+		answer(g, g->tls.fd, 0);
+		tls_start(&g->tls, k->cf);
+		break;
+	case SWITCH:
+		answer(g, switch_to_tls(g) ? 0 : -1, 0);
+		break;
+	case ASK_AUTH:
+		helper_close(&g->auth, true);
+		auth_open(&g->auth, k->cf);
+		g->asked = millis();
+		answer(g, g->auth.fd, 0);
+		auth_start(&g->auth, k->cf, k->peer);
+		break;
+	case ASK_VERDICT:
+		answer(g, -1, verdict(g));
+		break;
+	default:
+		log_line(LEVEL_WARNING, "speaker: unknown request");
+	}
+}
+
+static void learn_about(const struct keeping *g, struct about *about)
+{
+	about->peer[sizeof about->peer - 1] = about->user[sizeof about->user - 1] = about->tls[sizeof about->tls - 1] = '\0';
+	peer_parse(g->k->peer, about->peer);
+	log_about(about->user, about->tls);
+}
+
 /* Take one message of the speaker, which may have `ended` by now.  False when none is there; *last says that no other will come.  */
-static bool serve(struct keeping *g, bool ended, bool *last)
+static bool hear(struct keeping *g, bool ended, bool *last)
 {
 	union message m;
 	ssize_t n = recv(g->channel, &m, sizeof m, MSG_DONTWAIT);
@@ -136,26 +214,10 @@ static bool serve(struct keeping *g, bool ended, bool *last)
 	if (n == sizeof m.event) {
 		*last = m.event.kind == EVENT_ENDED;
 		note(g, &m.event);
-		return true;
-	}
-	if (ended) return true;         /* nobody is there for an answer */
-	switch (n == sizeof m.request ? m.request : 0) {
-	case ASK_HOP:
-		nexthop_close(&g->hop, true);
-		nexthop_open(&g->hop, g->k->cf);
-		g->message = millis();
-		tell_time(g, g->hop.helper.fd);
-		nexthop_start(&g->hop, g->k->cf, g->k->id);     /* while the speaker goes on */
-		break;
-	case ASK_TIME:
-		g->message = millis();
-		tell_time(g, -1);
-		break;
-	case DROP_HOP:
-		nexthop_close(&g->hop, true);
-		break;
-	default:
-		log_line(LEVEL_WARNING, "speaker: unknown request of %zd octets", n);
+	} else if (n == sizeof m.about) {
+		learn_about(g, &m.about);
+	} else if (!ended) {            /* else nobody is there for an answer */
+		serve(g, n == sizeof m.request ? m.request : 0);
 	}
 	return true;
 }
@@ -174,7 +236,7 @@ static int watch(struct keeping *g)
 		if (now >= end) kill(g->speaker, SIGKILL);      /* it did not keep its own deadline: then it is not ours any more */
 		else if (clock_stop_asked()) kill(g->speaker, SIGTERM); /* again and again: a signal right before a read is not seen by it */
 		if (n <= 0) continue;
-		bool told = fds[0].revents && serve(g, fds[1].revents, &last);
+		bool told = fds[0].revents && hear(g, fds[1].revents, &last);
 		if (told ? !(last && honest) : !fds[1].revents) continue;
 		if (waitpid(g->speaker, &status, 0) == g->speaker) return status;
 		honest = false;         /* a tick has come by: it said its last word and did not end */
@@ -193,7 +255,6 @@ static void linger(void)
 	}
 }
 
-
 static pid_t fork_sharing(int *pidfd)
 {
 	struct clone_args args = { .flags = CLONE_FILES | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD };
@@ -204,7 +265,7 @@ static pid_t fork_sharing(int *pidfd)
 
 int keeper_run(const struct keeper *k)
 {
-	struct keeping g = { .k = k, .hop = { .helper = HELPER_NONE }, .started = millis() };
+	struct keeping g = { .k = k, .hop = { .helper = HELPER_NONE }, .tls = HELPER_NONE, .auth = HELPER_NONE, .started = millis() };
 	int pair[2];
 	sigset_t none;
 	sigemptyset(&none);
@@ -238,6 +299,8 @@ int keeper_run(const struct keeper *k)
 		close(1);
 	}
 	nexthop_close(&g.hop, false);
+	helper_close(&g.auth, true);
+	helper_close(&g.tls, false);    /* it has our last words in hand */
 	if (killed) {
 		struct event e = { .kind = EVENT_SPEAKER_KILLED };
 		snprintf(e.reply, sizeof e.reply, "by signal %d", WTERMSIG(status));

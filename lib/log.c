@@ -15,6 +15,7 @@
 
 static struct {
 	const char *program, *id, *peer;
+	char user[256], about[512];     /* escaped; about is " user=<...> tls=..." */
 	enum log_level level;
 	bool fields;
 	enum place { TO_STDERR, TO_JOURNAL, TO_SYSLOG, PLACES } to;
@@ -96,6 +97,14 @@ void log_open(const char *program, const char *id, const char *peer, enum log_us
 }
 
 void log_level(enum log_level level) { log_state.level = level; }
+void log_about(const char *user, const char *tls)
+{
+	char what[160];
+	log_escape(log_state.user, sizeof log_state.user, user);
+	log_escape(what, sizeof what, tls);
+	snprintf(log_state.about, sizeof log_state.about, "%s%s%s%s%s", *user ? " user=<" : "", log_state.user, *user ? ">" : "", *tls ? " tls=" : "", what);
+}
+
 const char *log_environment(void) { return environment[log_state.to]; }
 
 /* A line begins with what tells where it is from; the text stands behind that.  */
@@ -143,30 +152,34 @@ static const struct kind { enum log_level level; const char *message_id, *what; 
 	[EVENT_SPEAKER_KILLED] = { LEVEL_ERROR, "8b3a7e1c5d0f4c52a6f1de3b9c704a16", "speaker killed" },
 	[EVENT_BAD_CONFIG] = { LEVEL_ERROR, "8b3a7e1c5d0f4c52a6f1de3b9c704a17", "bad configuration" },
 	[EVENT_BAD_COMMAND] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a18", "bad command" },
+	[EVENT_AUTH_FAILED] = { LEVEL_WARNING, "8b3a7e1c5d0f4c52a6f1de3b9c704a19", "authentication failed" },
 };
 
 /* The line for people, the values escaped by now.  */
 static void event_text(char *text, size_t size, const struct event *e, const char *id)
 {
-	const char *what = kinds[e->kind].what, *peer = log_state.peer;
+	const char *what = kinds[e->kind].what, *peer = log_state.peer, *about = log_state.about;
 	char more[32] = "";
 	if (e->nrcpt > 1) snprintf(more, sizeof more, " (+%u more)", e->nrcpt - 1);
 	unsigned long long size_octets = e->size, ms = e->millis;
 	switch (e->kind) {
 	case EVENT_STORED:
 	case EVENT_NOT_STORED:
-		snprintf(text, size, "id=%s %s: from=<%s> to=<%s>%s size=%llu peer=%s helo=<%s> time=%llu.%03llus reply=\"%s\"", id, what, e->from, e->rcpt,
-			more, size_octets, peer, e->helo, ms / 1000, ms % 1000, e->reply);
+		snprintf(text, size, "id=%s %s: from=<%s> to=<%s>%s size=%llu peer=%s%s helo=<%s> time=%llu.%03llus reply=\"%s\"", id, what, e->from, e->rcpt,
+			more, size_octets, peer, about, e->helo, ms / 1000, ms % 1000, e->reply);
 		return;
 	case EVENT_RCPT_REFUSED:
-		snprintf(text, size, "id=%s %s: from=<%s> to=<%s> peer=%s helo=<%s> reply=\"%s\"", id, what, e->from, e->rcpt, peer, e->helo, e->reply);
+		snprintf(text, size, "id=%s %s: from=<%s> to=<%s> peer=%s%s helo=<%s> reply=\"%s\"", id, what, e->from, e->rcpt, peer, about, e->helo, e->reply);
 		return;
 	case EVENT_BAD_COMMAND:
-		snprintf(text, size, "id=%s %s: <%s> peer=%s helo=<%s> reply=\"%s\"", id, what, e->rcpt, peer, e->helo, e->reply);
+		snprintf(text, size, "id=%s %s: <%s> peer=%s%s helo=<%s> reply=\"%s\"", id, what, e->rcpt, peer, about, e->helo, e->reply);
+		return;
+	case EVENT_AUTH_FAILED:         /* the peer in front of all that a client can choose: units/fail2ban-filter.conf */
+		snprintf(text, size, "id=%s %s: peer=%s user=<%s> mechanism=%s reply=\"%s\"", id, what, peer, e->from, e->rcpt, e->reply);
 		return;
 	case EVENT_ENDED:
-		snprintf(text, size, "id=%s %s: %s peer=%s helo=<%s> messages=%u recipients=%u errors=%u octets=%llu time=%llu.%03llus", id, what, e->reply, peer,
-			e->helo, e->message, e->nrcpt, e->errors, size_octets, ms / 1000, ms % 1000);
+		snprintf(text, size, "id=%s %s: %s peer=%s%s helo=<%s> messages=%u recipients=%u errors=%u octets=%llu time=%llu.%03llus", id, what, e->reply, peer,
+			about, e->helo, e->message, e->nrcpt, e->errors, size_octets, ms / 1000, ms % 1000);
 		return;
 	default:
 		snprintf(text, size, "id=%s %s: %s peer=%s", id, what, e->reply, peer);
@@ -189,7 +202,7 @@ void log_event(const struct event *raw)
 	event_text(text, (size_t)(line + LINE - text), &e, id);
 	struct systemd_field fields[] = {
 		{ "MESSAGE_ID", kinds[e.kind].message_id }, { "SMTP_ID", id }, { "SMTP_PEER", log_state.peer }, { "SMTP_FROM", e.from },
-		{ "SMTP_RCPT", e.rcpt }, { "SMTP_SIZE", size }, { "SMTP_REPLY", e.reply }, { "SYSLOG_IDENTIFIER", log_state.program },
+		{ "SMTP_RCPT", e.rcpt }, { "SMTP_SIZE", size }, { "SMTP_REPLY", e.reply }, { "SMTP_USER", log_state.user }, { "SYSLOG_IDENTIFIER", log_state.program },
 	};
 	put(kinds[e.kind].level, line, text, fields, sizeof fields / sizeof *fields);
 }

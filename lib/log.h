@@ -17,6 +17,7 @@ enum event_kind {
 	EVENT_SPEAKER_KILLED,
 	EVENT_BAD_CONFIG,
 	EVENT_BAD_COMMAND,      /* rcpt is the line */
+	EVENT_AUTH_FAILED,      /* from is the user, rcpt the mechanism */
 	EVENT_KINDS
 };
 struct event {
@@ -35,6 +36,9 @@ struct event {
 enum log_use { LOG_LINES, LOG_FIELDS, LOG_STATUS };
 void log_open(const char *program, const char *id, const char *peer, enum log_use use);
 void log_level(enum log_level level);
+
+/* What became known of the peer in the course of the session, "" for what did not: stands in the lines of events from then on.  */
+void log_about(const char *user, const char *tls);
 
 /* "SMTP_LOG=...", what a child's environment needs to log to the same place without looking for it.  */
 const char *log_environment(void);

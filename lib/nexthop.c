@@ -27,8 +27,10 @@ void nexthop_start(struct nexthop *n, const struct config *cf, const char *id)
 void nexthop_close(struct nexthop *n, bool at_once)
 {
 	char why[HELPER_WHY];
-	if (helper_close(&n->helper, at_once, why)) return;
 	struct event e = { .kind = EVENT_HOP_FAILED };
+	int status = helper_close(&n->helper, at_once);
+	if (status == 0 || status == HELPER_ENDED) return;
+	helper_why(status, why);
 	snprintf(e.reply, sizeof e.reply, "%s", why);
 	log_event(&e);
 }

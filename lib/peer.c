@@ -28,14 +28,18 @@ static bool from_socket(char out[PEER_SIZE], bool *is_socket)
 	return ss.ss_family == AF_INET6 && v6_text(out, &((struct sockaddr_in6 *)&ss)->sin6_addr);
 }
 
-static bool from_environment(char out[PEER_SIZE], const char *name)
+bool peer_parse(char out[PEER_SIZE], const char *text)
 {
 	struct in_addr v4;
 	struct in6_addr v6;
+	if (inet_pton(AF_INET, text, &v4) == 1) return inet_ntop(AF_INET, &v4, out, PEER_SIZE);
+	return inet_pton(AF_INET6, text, &v6) == 1 && v6_text(out, &v6);
+}
+
+static bool from_environment(char out[PEER_SIZE], const char *name)
+{
 	const char *value = getenv(name);
-	if (!value) return false;
-	if (inet_pton(AF_INET, value, &v4) == 1) return inet_ntop(AF_INET, &v4, out, PEER_SIZE);
-	return inet_pton(AF_INET6, value, &v6) == 1 && v6_text(out, &v6);
+	return value && peer_parse(out, value);
 }
 
 bool peer_find(char out[PEER_SIZE])

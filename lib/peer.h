@@ -7,6 +7,9 @@
 
 enum { PEER_SIZE = 64, ID_SIZE = 40 };
 
+/* An address as text in the form that peer_find gives.  False if `text` is none.  */
+bool peer_parse(char out[PEER_SIZE], const char *text);
+
 /* The peer's address as text, IPv4-mapped addresses as IPv4: of the socket on descriptor 0, else $REMOTE_ADDR (systemd), else
  * $TCPREMOTEIP (UCSPI), else "local".  True if descriptor 0 is a socket.  */
 bool peer_find(char out[PEER_SIZE]);

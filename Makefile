@@ -26,7 +26,7 @@ COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
 PROGRAMS = smtp-handler maildir-deliver
-LIB = address beside clock config data envelope helper identity keeper line lmtp log network nexthop peer receive reply sandbox services session setting systemd trace
+LIB = access address beside clock complete config data dovecot envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.

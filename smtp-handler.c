@@ -13,10 +13,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "complete.h"
 #include "config.h"
 #include "keeper.h"
+#include "known.h"
 #include "lmtp.h"
 #include "log.h"
+#include "login.h"
 #include "peer.h"
 #include "session.h"
 #include "systemd.h"
@@ -34,6 +38,9 @@ static struct handler {
 	struct session session;
 	_Alignas(PAGE) struct config cf;
 	struct hop hop;
+	struct complete complete;
+	char completed[TRACE_DATE + DOMAIN_MAX + ID_SIZE + 32];         /* what it may have to add */
+	struct login login;
 	char output[OUTPUT], input[INPUT];
 } handler;
 
@@ -81,7 +88,8 @@ static const struct reply *begin_transaction(struct session *s)
 		return REPLY(LOCAL_ERROR);
 	}
 	if (s->tx.smtputf8 && !h->hop.smtputf8) return REPLY(NO_SMTPUTF8);
-	hop_mail(&h->hop, &(struct hop_mail){ s->tx.from.text, s->tx.declared, s->tx.smtputf8, s->tx.eightbit });
+	if (s->cf->sender_check && *s->user && !h->hop.auth) return REPLY(MISCONFIGURED);       /* it could not check */
+	hop_mail(&h->hop, &(struct hop_mail){ s->tx.from.text, s->tx.declared, s->tx.smtputf8, s->tx.eightbit, s->user });
 	return NULL;
 }
 
@@ -89,7 +97,7 @@ static const struct reply *handler_settle(struct session *s)
 {
 	struct handler *h = s->ctx;
 	const struct reply *r = hop_settle(&h->hop);
-	return r->code == 551 ? REPLY(RELAY_DENIED) : r;
+	return r->code != 551 ? r : *s->user ? REPLY(NO_QUEUE) : REPLY(RELAY_DENIED);
 }
 
 static const struct reply *handler_rcpt(struct session *s, const struct path *rcpt)
@@ -102,28 +110,45 @@ static const struct reply *handler_rcpt(struct session *s, const struct path *rc
 	return h->hop.pipelining ? NULL : handler_settle(s);
 }
 
+static void to_hop(void *ctx, const char *p, size_t n) { hop_write(ctx, p, n); }
+
+/* What is added to the header of a submitted message, where it has none of that.  */
+static void begin_completion(struct handler *h, const char *id)
+{
+	char *date = h->completed, *message_id = h->completed + TRACE_DATE;
+	trace_date(date, h->date);
+	snprintf(message_id, sizeof h->completed - TRACE_DATE, "<%s@%s>", id, h->cf.hostname);
+	h->complete = (struct complete){ .write = to_hop, .ctx = &h->hop, .date = date, .id = message_id };
+}
+
 static const struct reply *handler_begin(struct session *s)
 {
 	struct handler *h = s->ctx;
-	char id[ID_SIZE + 16], header[TRACE_RECEIVED];
+	char id[ID_SIZE + 16], with[16], header[TRACE_RECEIVED];
 	const struct reply *r = hop_begin(&h->hop);
 	if (r) return r;
 	snprintf(id, sizeof id, "%s.%u", s->id, s->messages);
-	struct received received = { .helo = s->helo, .peer = s->peer, .hostname = s->cf->hostname, .id = id, .date = h->date,
-		.with = s->tx.smtputf8 ? "UTF8SMTP" : s->extended ? "ESMTP" : "SMTP", .rcpt = s->tx.accepted == 1 ? s->tx.first_rcpt : NULL };
+	/* RFC 3848, RFC 6531 */
+	snprintf(with, sizeof with, "%s%s%s", s->tx.smtputf8 ? "UTF8SMTP" : s->extended ? "ESMTP" : "SMTP", s->extended && s->secure ? "S" : "",
+		s->extended && *s->user && h->cf.profile != PROFILE_LOCAL ? "A" : "");
+	struct received received = { .helo = s->helo, .peer = s->peer, .hostname = s->cf->hostname, .id = id, .date = h->date, .with = with, .tls = s->tls,
+		.rcpt = s->tx.accepted == 1 ? s->tx.first_rcpt : NULL };
 	hop_write(&h->hop, header, trace_received(header, &received));
+	if (s->cf->add_headers) begin_completion(h, id);
 	return NULL;
 }
 
 static void handler_write(struct session *s, const char *p, size_t n)
 {
 	struct handler *h = s->ctx;
-	hop_write(&h->hop, p, n);
+	if (s->cf->add_headers) complete_feed(&h->complete, p, n);
+	else hop_write(&h->hop, p, n);
 }
 
 static const struct reply *handler_commit(struct session *s)
 {
 	struct handler *h = s->ctx;
+	if (s->cf->add_headers) complete_finish(&h->complete);
 	const struct reply *r = hop_commit(&h->hop);
 	if (r->code / 100 != 2) return r;
 	snprintf(s->text, sizeof s->text, "Ok, stored with id %s.%u", s->id, s->messages);
@@ -167,9 +192,47 @@ static void handler_tell(struct session *s, const struct event *e)
 	keeper_tell(e);
 }
 
+/* smtp-tls says in one octet that it has its certificate.  */
+static bool handler_tls_ready(struct session *s)
+{
+	struct handler *h = s->ctx;
+	char ready;
+	int fd = keeper_ask_tls();
+	if (fd < 0) return false;
+	struct io io = { .in = fd, .out = fd, .ibuf = &ready, .isize = 1, .end = s->io.end };
+	return io_fill(&io, clock_deadline((unsigned)h->cf.command_timeout), false) == IO_OK && ready == 'R';
+}
+
+static bool handler_tls_switch(struct session *s)
+{
+	(void)s;
+	return keeper_switch();
+}
+
+/* The next hop was told of another peer, so it is not used again.  */
+static void handler_about(struct session *s)
+{
+	struct handler *h = s->ctx;
+	struct about about = { 0 };
+	snprintf(about.peer, sizeof about.peer, "%s", s->peer);
+	snprintf(about.user, sizeof about.user, "%s", s->user);
+	snprintf(about.tls, sizeof about.tls, "%s", s->tls);
+	keeper_about(&about);
+	if (h->connected) keeper_drop_hop();
+	h->connected = h->hop.open = false;
+}
+
+static const char *handler_mechanisms(struct session *s) { return login_mechanisms(&((struct handler *)s->ctx)->login, s); }
+
+static const struct reply *handler_login(struct session *s, const char *mechanism, char *initial)
+{
+	return login_run(&((struct handler *)s->ctx)->login, s, mechanism, initial);
+}
+
 static const struct backend backend = {
 	.rcpt = handler_rcpt, .settle = handler_settle, .begin = handler_begin, .write = handler_write, .commit = handler_commit,
-	.abandon = handler_abandon, .verify = handler_verify, .tell = handler_tell,
+	.abandon = handler_abandon, .verify = handler_verify, .tell = handler_tell, .tls_ready = handler_tls_ready, .tls_switch = handler_tls_switch,
+	.mechanisms = handler_mechanisms, .login = handler_login, .about = handler_about,
 };
 
 /* The speaker's work.  */
@@ -288,6 +351,7 @@ int main(int argc, char **argv)
 	struct handler *h = &handler;
 	int status = options(&h->cf, argc, argv);
 	if (status >= 0) return status;
+	h->login.process = (unsigned)gettid();
 	bool connected = take_connection(), is_socket = peer_find(h->peer);
 	peer_session_id(h->id);
 	log_open("smtp-handler", h->id, h->peer, LOG_FIELDS);
@@ -307,5 +371,11 @@ int main(int argc, char **argv)
 	struct keeper keeper = { .cf = &h->cf, .id = h->id, .peer = h->peer, .speak = speak, .ctx = h };
 	if (!find_speaker(&h->cf, &keeper.uid, &keeper.gid)) return reply_write(1, REPLY(BAD_CONFIG)), EX_CONFIG;
 	prepare(h, is_socket);
+	const char *unknown = known_peer(&h->session);
+	if (unknown) {
+		log_line(LEVEL_ERROR, "%s", unknown);
+		reply_write(1, REPLY(CANNOT_SERVE));
+		return EX_TEMPFAIL;
+	}
 	_exit(keeper_run(&keeper));     /* nothing was left to do for exit(3) */
 }

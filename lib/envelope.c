@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "session.h"
+#include "xtext.h"
 
 /* Past "FROM:" or "TO:" and the path; NULL when either is not there.  Blanks before the path are tolerated.  */
 static char *path_after(char *arg, const char *word, struct path *path)
@@ -34,6 +35,17 @@ static const struct reply *param_smtputf8(struct session *s, const char *value)
 	return value ? REPLY(BAD_PARAMETER) : NULL;
 }
 
+/* The mail server that talks LMTP to us vouches for its user; what a client of SMTP says here is read, and dropped (RFC 4954 5).  */
+static const struct reply *param_auth(struct session *s, const char *value)
+{
+	if (!s->backend->lmtp && !offers_auth(s) && !*s->user) return REPLY(UNKNOWN_PARAMETER);
+	if (!value || strlen(value) >= sizeof s->tx.auth) return REPLY(BAD_PARAMETER);
+	strcpy(s->tx.auth, value);
+	bool good = strcmp(value, "<>") == 0 || xtext_decode(s->tx.auth);
+	if (!good || !s->backend->lmtp || strcmp(value, "<>") == 0) *s->tx.auth = '\0';
+	return good ? NULL : REPLY(BAD_PARAMETER);
+}
+
 static const struct mail_param {
 	const char *keyword;
 	const struct reply *(*take)(struct session *s, const char *value);
@@ -41,6 +53,7 @@ static const struct mail_param {
 	{ "SIZE", param_size },
 	{ "BODY", param_body },
 	{ "SMTPUTF8", param_smtputf8 },
+	{ "AUTH", param_auth },
 };
 enum { MAIL_PARAMS = sizeof mail_params / sizeof *mail_params };
 
@@ -68,6 +81,7 @@ const struct reply *verb_mail(struct session *s, char *arg)
 	const struct reply *r = rest ? take_params(s, rest) : REPLY(BAD_SENDER);
 	if (!r && *s->tx.from.text && !*s->tx.from.domain) r = REPLY(BAD_SENDER);       /* <postmaster> is for RCPT alone */
 	if (!r && s->tx.from.utf8 && !s->tx.smtputf8) r = REPLY(UTF8_ADDRESS);
+	if (!r && s->backend->sender) r = s->backend->sender(s);
 	if (r) {
 		reset_transaction(s);
 		return r;

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "clock.h"
+#include "xtext.h"
 
 enum { CHUNKS_DUE_MAX = 16 };   /* answers to BDAT that may wait in the socket: few enough to fit */
 
@@ -77,6 +78,7 @@ static void learn(struct hop *h, const char *text)
 	const struct { const char *word; bool *flag; } rows[] = {
 		{ "CHUNKING", &h->chunking }, { "PIPELINING", &h->pipelining }, { "SMTPUTF8", &h->smtputf8 }, { "8BITMIME", &h->eightbit },
 		{ "SIZE", &h->size }, { "X-ALL-OR-NOTHING", &h->all_or_nothing }, { "XFORWARD", &h->xforward },
+		{ "AUTH", &h->auth },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		*rows[i].flag = false;
@@ -101,7 +103,7 @@ static void hear_hello(struct hop *h)
 	h->open = good(answer(h, &h->reply)) && good(answer(h, &h->reply));
 	if (!h->open) return;
 	learn(h, h->reply.text);
-	h->open = h->chunking && h->pipelining && h->smtputf8 && h->eightbit && h->size && h->all_or_nothing;
+	h->open = h->chunking && h->pipelining && h->smtputf8 && h->eightbit && h->size && h->all_or_nothing && h->auth;
 	h->why = h->open ? NULL : "it is not of this version";
 }
 
@@ -115,7 +117,7 @@ bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, 
 	h->accepted = h->chunks_due = 0;
 	h->open = true;
 	h->unheard = ours;
-	h->chunking = h->pipelining = h->smtputf8 = h->eightbit = h->size = h->all_or_nothing = ours;
+	h->chunking = h->pipelining = h->smtputf8 = h->eightbit = h->size = h->all_or_nothing = h->auth = ours;
 	h->xforward = false;
 	h->rcpt_max = 0;
 	h->why = ours ? NULL : "it refuses us";
@@ -142,7 +144,7 @@ void hop_forward(struct hop *h, const char *peer, const char *id)
 
 void hop_mail(struct hop *h, const struct hop_mail *mail)
 {
-	char size[40] = "";
+	char size[40] = "", auth[3 * 256];
 	in_step(h);
 	if (h->size && mail->size) snprintf(size, sizeof size, " SIZE=%llu", mail->size);
 	io_puts(&h->io, "MAIL FROM:<");
@@ -151,6 +153,10 @@ void hop_mail(struct hop *h, const struct hop_mail *mail)
 	io_puts(&h->io, size);
 	if (h->eightbit && mail->eightbit) io_puts(&h->io, " BODY=8BITMIME");
 	if (h->smtputf8 && mail->smtputf8) io_puts(&h->io, " SMTPUTF8");
+	if (h->auth && *mail->auth && xtext_encode(auth, sizeof auth, mail->auth)) {
+		io_puts(&h->io, " AUTH=");
+		io_puts(&h->io, auth);
+	}
 	io_puts(&h->io, "\r\n");
 	h->began = h->mail_due = true;
 	h->mail_reply.reply.code = 250;

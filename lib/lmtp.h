@@ -16,7 +16,7 @@ struct hop {
 	unsigned timeout;       /* milliseconds for one answer */
 	bool open;              /* greeted, or not heard yet; what it offers is known, or taken for granted */
 	bool unheard;           /* LHLO is out, neither it nor the connection answered yet */
-	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing, xforward;
+	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing, xforward, auth;
 	unsigned rcpt_max;      /* LIMITS RCPTMAX= (RFC 9422); 0 if it does not say */
 	/* the transaction */
 	bool mail_due;          /* MAIL is out, its answer not read */
@@ -44,7 +44,7 @@ bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, 
 void hop_forward(struct hop *h, const char *peer, const char *id);
 
 /* MAIL, not flushed.  Parameters that the next hop does not offer are left out.  */
-struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; };
+struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; const char *auth; /* who has logged in, "" for nobody: AUTH= */ };
 void hop_mail(struct hop *h, const struct hop_mail *mail);
 /* RCPT, not flushed; and the answer to the oldest of them.  */
 void hop_rcpt(struct hop *h, const char *rcpt);

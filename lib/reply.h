@@ -19,6 +19,8 @@ struct reply {
 	X(RCPT_OK, 250, "2.1.5", "Recipient ok") \
 	X(CHUNK_OK, 250, "2.0.0", "Chunk ok") \
 	X(BYE, 221, "2.0.0", "Bye") \
+	X(TLS_READY, 220, "2.0.0", "Ready to start TLS") \
+	X(AUTH_OK, 235, "2.7.0", "Authentication successful") \
 	X(GO_AHEAD, 354, "", "End data with <CRLF>.<CRLF>") \
 	X(IS_A_LIST, 252, "2.1.5", "This is a list, EXPN tells its members") \
 	X(UTF8_ANSWER, 252, "2.6.8", "The answer cannot be told without SMTPUTF8") \
@@ -28,6 +30,9 @@ struct reply {
 	X(STOPPING, 421, "4.3.2", "Shutting down, try again soon") \
 	X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors") \
 	X(TOO_MANY_REFUSED, 421, "4.7.0", "Too many refused recipients") \
+	X(TOO_MANY_AUTH, 421, "4.7.0", "Too many failed authentications") \
+	X(NOT_PROXY, 421, "4.7.0", "A proxy header is not taken from here") \
+	X(BAD_PROXY, 421, "4.7.0", "Expected a proxy header") \
 	X(NOT_HTTP, 421, "4.7.0", "This is a mail server") \
 	X(CANNOT_SERVE, 421, "4.3.0", "Cannot serve now, try again later") \
 	X(BAD_CONFIG, 421, "4.3.5", "Server is not configured properly, try again later") \
@@ -40,6 +45,8 @@ struct reply {
 	X(AGENT_TROUBLE, 451, "4.3.0", "Trouble with the delivery program, try again later") \
 	X(ALONE, 452, "4.5.3", "Send this recipient in another transaction") \
 	X(DISK_FULL, 452, "4.3.1", "No space left, try again later") \
+	X(NO_TLS, 454, "4.7.0", "TLS is not available now") \
+	X(NO_AUTH, 454, "4.7.0", "Authentication is not available now") \
 	X(QUOTA, 452, "4.2.2", "Mailbox is full") \
 	X(TOO_MANY_RCPT, 452, "4.5.3", "Too many recipients, send the rest in another transaction") \
 	X(UNKNOWN_VERB, 500, "5.5.1", "Unknown command") \
@@ -52,8 +59,13 @@ struct reply {
 	X(BAD_SENDER, 501, "5.1.7", "Bad sender syntax, expected MAIL FROM:<address>") \
 	X(BAD_RCPT, 501, "5.1.3", "Bad recipient syntax, expected RCPT TO:<address>") \
 	X(BAD_SENDER_ARGUMENT, 553, "5.1.7", "This sender cannot stand in a header") \
+	X(NOT_YOURS, 553, "5.7.1", "This sender address is not yours") \
 	X(BAD_PARAMETER, 501, "5.5.4", "Bad parameter") \
 	X(BAD_CHUNK, 501, "5.5.4", "Expected BDAT size [LAST]") \
+	X(BEHIND_STARTTLS, 501, "5.5.1", "Nothing may follow STARTTLS before the answer") \
+	X(AUTH_CANCELLED, 501, "5.7.0", "Authentication cancelled") \
+	X(BAD_BASE64, 501, "5.5.2", "This is not base64") \
+	X(BAD_SASL, 501, "5.5.2", "Malformed authentication message") \
 	X(NOT_IMPLEMENTED, 502, "5.5.1", "Command not implemented") \
 	X(NO_EXPN, 502, "5.5.1", "EXPN is turned off") \
 	X(WANTS_HELLO, 503, "5.5.1", "Say hello first") \
@@ -61,6 +73,14 @@ struct reply {
 	X(WANTS_RCPT, 503, "5.5.1", "Need a valid RCPT first") \
 	X(SECOND_MAIL, 503, "5.5.1", "Sender already given") \
 	X(IN_CHUNKS, 503, "5.5.1", "Message has begun with BDAT, go on with BDAT or RSET") \
+	X(TLS_ALREADY, 503, "5.5.1", "TLS is on already") \
+	X(AUTH_ALREADY, 503, "5.5.1", "Already authenticated") \
+	X(AUTH_INSIDE, 503, "5.5.1", "Not within a transaction") \
+	X(NO_MECHANISM, 504, "5.5.4", "No such authentication mechanism here") \
+	X(TLS_FIRST, 530, "5.7.0", "Must issue a STARTTLS command first") \
+	X(AUTH_FIRST, 530, "5.7.0", "Authentication required") \
+	X(AUTH_REFUSED, 535, "5.7.8", "Authentication failed") \
+	X(AUTH_WANTS_TLS, 538, "5.7.11", "Encryption is required for this") \
 	X(NO_MAILBOX, 550, "5.1.1", "No such mailbox here") \
 	X(NO_QUEUE, 550, "5.1.2", "Leads to another host, and no mail is sent from here") \
 	X(NO_PROGRAMS, 550, "5.7.1", "Leads to a program or file, which is not allowed here") \

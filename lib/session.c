@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "clock.h"
+#include "proxy.h"
 
 enum state session_state(const struct session *s)
 {
@@ -94,6 +95,12 @@ void session_lost(struct session *s, enum io_result why)
 	s->closing = true;
 }
 
+void session_gone(struct session *s, const char *why)
+{
+	s->ended = why;
+	s->closing = true;
+}
+
 const struct reply *made_reply(struct session *s, int code, const char *status)
 {
 	s->made = (struct reply){ .code = code, .status = status, .text = s->text };
@@ -111,7 +118,10 @@ static const struct reply *hello(struct session *s, const char *name, bool exten
 	if (!extended) return made_reply(s, 250, "");
 	n += (size_t)snprintf(s->text + n, room - n, "\nSIZE %llu\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING\n", s->size_max);
 	if (s->rcpt_max) n += (size_t)snprintf(s->text + n, room - n, "LIMITS RCPTMAX=%u\n", s->rcpt_max);
-	snprintf(s->text + n, room - n, s->backend->lmtp ? "XFORWARD ADDR IDENT\nX-ALL-OR-NOTHING" : "HELP");
+	if (offers_tls(s)) n += (size_t)snprintf(s->text + n, room - n, "STARTTLS\n");
+	if (offers_auth(s)) n += (size_t)snprintf(s->text + n, room - n, "AUTH %.300s\n", s->backend->mechanisms(s));
+	if (offers_xclient(s)) n += (size_t)snprintf(s->text + n, room - n, "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT REVERSE_NAME\n");
+	snprintf(s->text + n, room - n, s->backend->lmtp ? "XFORWARD ADDR IDENT\nAUTH\nX-ALL-OR-NOTHING" : "HELP");
 	return made_reply(s, 250, "");
 }
 
@@ -190,36 +200,51 @@ static const struct reply *verb_xforward(struct session *s, char *arg)
 	return REPLY(FLUSHED);
 }
 
+/* A proxy where none is known: the administrator wants to know it, and what follows is not what the client meant to say to us.  */
+static const struct reply *verb_proxy(struct session *s, char *arg)
+{
+	(void)arg;
+	settle(s);
+	session_tell(s, EVENT_BAD_COMMAND, "PROXY", REPLY(NOT_PROXY));
+	session_close(s, REPLY(NOT_PROXY), "a proxy that is not named in proxy =");
+	return NULL;
+}
+
 static const struct reply *verb_help(struct session *s, char *arg);
 
-enum { SMTP = 1, LMTP = 2, BOTH = 3, ANY = ST_START | ST_GREETED | ST_MAIL | ST_RCPT | ST_CHUNKS };
+/* TLS, USER: not before there is TLS, or a user, where these are required.  */
+enum { SMTP = 1, LMTP = 2, BOTH = 3, TLS = 4, USER = 8, ALL = BOTH | TLS | USER, ANY = ST_START | ST_GREETED | ST_MAIL | ST_RCPT | ST_CHUNKS };
 enum argument { ARG_NONE, ARG_MAY, ARG_MUST };
 
 /* The one place where verbs are named.  A row without a function is known but not implemented.  */
 static const struct verb {
 	const char *name;
 	const struct reply *(*run)(struct session *s, char *arg);
-	unsigned protocols, states;
+	unsigned use, states;
 	enum argument argument;
 	const char *help;
 } verbs[] = {
-	{ "HELO", verb_helo, SMTP, ANY, ARG_MUST, "HELO hostname" },
+	{ "HELO", verb_helo, SMTP | TLS, ANY, ARG_MUST, "HELO hostname" },
 	{ "EHLO", verb_ehlo, SMTP, ANY, ARG_MUST, "EHLO hostname" },
 	{ "LHLO", verb_ehlo, LMTP, ANY, ARG_MUST, "LHLO hostname" },
-	{ "MAIL", verb_mail, BOTH, ST_GREETED, ARG_MUST, "MAIL FROM:<sender> [SIZE=octets] [BODY=8BITMIME] [SMTPUTF8]" },
-	{ "RCPT", verb_rcpt, BOTH, ST_MAIL | ST_RCPT, ARG_MUST, "RCPT TO:<recipient>" },
-	{ "DATA", verb_data, BOTH, ST_RCPT, ARG_NONE, "DATA" },
+	{ "MAIL", verb_mail, ALL, ST_GREETED, ARG_MUST, "MAIL FROM:<sender> [SIZE=octets] [BODY=8BITMIME] [SMTPUTF8]" },
+	{ "RCPT", verb_rcpt, ALL, ST_MAIL | ST_RCPT, ARG_MUST, "RCPT TO:<recipient>" },
+	{ "DATA", verb_data, ALL, ST_RCPT, ARG_NONE, "DATA" },
 	{ "BDAT", verb_bdat, BOTH, ANY, ARG_MAY, "BDAT octets [LAST]" },        /* swallows its octets, then looks at the state */
-	{ "RSET", verb_rset, BOTH, ANY, ARG_NONE, "RSET" },
+	{ "RSET", verb_rset, BOTH | TLS, ANY, ARG_NONE, "RSET" },
 	{ "NOOP", verb_noop, BOTH, ANY, ARG_MAY, "NOOP" },
-	{ "HELP", verb_help, BOTH, ANY, ARG_MAY, "HELP [command]" },
-	{ "VRFY", verb_vrfy, BOTH, ANY, ARG_MUST, "VRFY mailbox" },
-	{ "EXPN", verb_expn, BOTH, ANY, ARG_MUST, "EXPN list" },
+	{ "HELP", verb_help, BOTH | TLS, ANY, ARG_MAY, "HELP [command]" },
+	{ "VRFY", verb_vrfy, ALL, ANY, ARG_MUST, "VRFY mailbox" },
+	{ "EXPN", verb_expn, ALL, ANY, ARG_MUST, "EXPN list" },
+	{ "STARTTLS", verb_starttls, SMTP, ANY, ARG_NONE, "STARTTLS" },
+	{ "AUTH", verb_auth, SMTP | TLS, ANY, ARG_MUST, "AUTH mechanism [initial-response]" },
+	{ "XCLIENT", verb_xclient, SMTP | TLS, ANY, ARG_MUST, NULL },
 	{ "QUIT", verb_quit, BOTH, ANY, ARG_NONE, "QUIT" },
 	{ "XFORWARD", verb_xforward, LMTP, ST_GREETED, ARG_MUST, NULL },
 #define UNIMPLEMENTED(name) { name, NULL, SMTP, ANY, ARG_MAY, NULL }
-	UNIMPLEMENTED("STARTTLS"), UNIMPLEMENTED("AUTH"), UNIMPLEMENTED("ETRN"), UNIMPLEMENTED("ATRN"), UNIMPLEMENTED("TURN"),
-	UNIMPLEMENTED("SEND"), UNIMPLEMENTED("SOML"), UNIMPLEMENTED("SAML"), UNIMPLEMENTED("BURL"), UNIMPLEMENTED("XCLIENT"),
+	UNIMPLEMENTED("ETRN"), UNIMPLEMENTED("ATRN"), UNIMPLEMENTED("TURN"),
+	UNIMPLEMENTED("SEND"), UNIMPLEMENTED("SOML"), UNIMPLEMENTED("SAML"), UNIMPLEMENTED("BURL"),
+	{ "PROXY", verb_proxy, SMTP, ANY, ARG_MAY, NULL },
 #define HTTP(name) { name, verb_http, BOTH, ANY, ARG_MAY, NULL }
 	HTTP("GET"), HTTP("POST"), HTTP("CONNECT"), HTTP("HEAD"), HTTP("PUT"), HTTP("OPTIONS"), HTTP("DELETE"), HTTP("PATCH"), HTTP("TRACE"),
 };
@@ -231,8 +256,16 @@ static unsigned protocol(const struct session *s) { return s->backend->lmtp ? LM
 static const struct verb *find_verb(const struct session *s, const char *name, size_t n)
 {
 	for (const struct verb *v = verbs; v < verbs + VERBS; v++)
-		if (strlen(v->name) == n && strncasecmp(v->name, name, n) == 0 && v->protocols & protocol(s)) return v;
+		if (strlen(v->name) == n && strncasecmp(v->name, name, n) == 0 && v->use & protocol(s)) return v;
 	return NULL;
+}
+
+/* What the configuration does not provide for is as good as not implemented.  */
+static bool available(const struct session *s, const struct verb *v)
+{
+	if (v->run == verb_starttls) return s->secure || offers_tls(s);
+	if (v->run == verb_auth) return s->cf->auth.use != USE_NO && *s->cf->auth.via;
+	return v->run != verb_xclient || offers_xclient(s);
 }
 
 static const struct reply *verb_help(struct session *s, char *arg)
@@ -241,7 +274,7 @@ static const struct reply *verb_help(struct session *s, char *arg)
 	size_t n = 0;
 	*s->text = '\0';
 	for (const struct verb *v = verbs; v < verbs + VERBS; v++) {
-		if (!v->help || !(v->protocols & protocol(s)) || (one && one != v)) continue;
+		if (!v->help || !(v->use & protocol(s)) || !available(s, v) || (one && one != v)) continue;
 		n += (size_t)snprintf(s->text + n, sizeof s->text - n, "%s%s", n > 0 ? "\n" : "", v->help);
 	}
 	return *s->text ? made_reply(s, 214, "2.0.0") : REPLY(NOT_IMPLEMENTED);
@@ -257,24 +290,27 @@ static const struct reply *command(struct session *s, char *line, size_t len)
 	const struct verb *v = find_verb(s, line, n);
 	char *arg = line + n + strspn(line + n, " ");
 	if (!v) return REPLY(UNKNOWN_VERB);
-	if (!v->run) return REPLY(NOT_IMPLEMENTED);
+	if (!v->run || !available(s, v)) return REPLY(NOT_IMPLEMENTED);
+	if (len > COMMAND_MAX - 2 && v->run != verb_auth) return REPLY(LINE_TOO_LONG);
 	if (v->argument == ARG_NONE && *arg) return REPLY(NO_ARGUMENT);
 	if (v->argument == ARG_MUST && !*arg) return REPLY(WANTS_ARGUMENT);
 	if (v->run != verb_rcpt && !settle(s)) return NULL;     /* whether a recipient was taken decides the state, or ends the session */
+	const struct reply *first = who_first(s, v->use & TLS, v->use & USER);
+	if (first) return first;
 	enum state state = session_state(s);
 	if (!(v->states & state)) return wrong_order(state, v->run == verb_mail);
 	return v->run(s, arg);
 }
 
 /* Syntax, order, unknown: what counts against max_errors.  */
-static bool is_error(const struct reply *r) { return (r->code >= 500 && r->code <= 504) || r->code == 555; }
+static bool is_error(const struct reply *r) { return (r->code >= 500 && r->code <= 504) || r->code == 530 || r->code == 538 || r->code == 555; }
 
 /* Say the answer to a command line; `line` is the start of it, for the log.  */
 static void respond(struct session *s, const struct reply *r, const char *line)
 {
 	say(s, r);
 	if (!is_error(r) || s->closing) return;
-	session_tell(s, EVENT_BAD_COMMAND, line, r);
+	session_tell(s, EVENT_BAD_COMMAND, s->discreet ? "(not shown)" : line, r);
 	if (++s->errors >= s->cf->max_errors) session_close(s, REPLY(TOO_MANY_ERRORS), "too many errors");
 }
 
@@ -283,8 +319,9 @@ static void next_command(struct session *s)
 {
 	char *line, start[256];
 	size_t len;
+	size_t max = offers_auth(s) && !*s->user ? AUTH_MAX : COMMAND_MAX;
 	enum io_result got = clock_stop_asked() && !s->tx.open ? IO_STOP :
-		io_line(&s->io, COMMAND_MAX, (unsigned)s->cf->command_timeout, !s->tx.open, &line, &len);
+		io_line(&s->io, max, (unsigned)s->cf->command_timeout, !s->tx.open, &line, &len);
 	if (s->closing) return;
 	if (got == IO_TOO_LONG) {
 		respond(s, REPLY(LINE_TOO_LONG), "");
@@ -294,20 +331,45 @@ static void next_command(struct session *s)
 		session_lost(s, got);
 	} else {
 		snprintf(start, sizeof start, "%.*s", (int)(len < 255 ? len : 255), line);      /* the verbs cut the line up */
+		s->discreet |= strncasecmp(start, "AUTH", 4) == 0;
 		const struct reply *r = command(s, line, len);
 		if (r && !s->closing) respond(s, r, start);
 	}
 }
 
-void session_run(struct session *s)
+const struct reply *greeting(struct session *s)
 {
 	snprintf(s->text, sizeof s->text, "%s %.200s", s->cf->hostname, s->backend->lmtp ? "LMTP" : s->cf->greeting);
+	return made_reply(s, 220, "");
+}
+
+/* The header of the PROXY protocol, from a peer that must send one.  */
+static void take_proxy(struct session *s)
+{
+	enum { PATIENCE = 5000 };
+	uint32_t deadline = clock_deadline(PATIENCE);
+	struct proxied p;
+	enum proxy_result got;
+	while ((got = proxy_parse(s->io.ibuf + s->io.head, s->io.tail - s->io.head, &p)) == PROXY_MORE && io_fill(&s->io, deadline, true) == IO_OK) continue;
+	if (got != PROXY_OK) {
+		session_close(s, REPLY(BAD_PROXY), "no proxy header from a proxy");
+		return;
+	}
+	s->io.head += p.used;
+	if (!*p.peer) return;
+	snprintf(s->peer, PEER_SIZE, "%s", p.peer);
+	s->backend->about(s);
+}
+
+void session_run(struct session *s)
+{
 	s->io.before_wait = settle_before_wait;
 	s->io.ctx = s;
 	s->io.write_ms = (unsigned)s->cf->command_timeout;
 	s->io.end = clock_deadline((unsigned)s->cf->session_timeout);
 	if (s->silent) io_fill(&s->io, s->io.end, true);
-	reply_put(&s->io, made_reply(s, 220, ""));
+	if (s->proxied) take_proxy(s);
+	if (!s->closing) reply_put(&s->io, greeting(s));
 	while (!s->closing) next_command(s);
 	reset_transaction(s);
 	io_flush(&s->io);

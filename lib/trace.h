@@ -13,6 +13,7 @@ void trace_date(char *out, time_t t);
 
 struct received {
 	const char *helo, *peer, *hostname, *with, *id;
+	const char *tls;        /* what stands in a comment behind the peer, "" for nothing */
 	const char *rcpt;       /* the only recipient, or NULL */
 	time_t date;
 };

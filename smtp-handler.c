@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "complete.h"
 #include "config.h"
+#include "identity.h"
 #include "keeper.h"
 #include "known.h"
 #include "lmtp.h"
@@ -323,22 +324,12 @@ static void prepare(struct handler *h, bool is_socket)
 		.strict = h->cf.strict || network };
 }
 
-/* By the file alone: a user for a service is in it, and to load a name service would cost more than the rest of a connection.  */
-static const struct passwd *local_user(const char *name)
-{
-	FILE *f = fopen("/etc/passwd", "re");
-	const struct passwd *pw = NULL;
-	while (f && (pw = fgetpwent(f)) && strcmp(pw->pw_name, name) != 0) continue;
-	if (f) fclose(f);
-	return pw;
-}
-
 /* Whom the speaker becomes, when we are root; nobody stands in for the default user on a host that was never set up.  */
 static bool find_speaker(const struct config *cf, uid_t *uid, gid_t *gid)
 {
 	enum { NOBODY = 65534 };
 	if (getauxval(AT_EUID) != 0) return true;       /* asks the kernel nothing */
-	const struct passwd *pw = local_user(cf->run_as);
+	const struct passwd *pw = identity_local(cf->run_as);
 	if (!pw && strcmp(cf->run_as, "smtp-handler") != 0) log_line(LEVEL_ERROR, "run_as: there is no user %.100s", cf->run_as);
 	if (pw && pw->pw_uid == 0) log_line(LEVEL_ERROR, "run_as: root is what it is there to avoid");
 	*uid = pw ? pw->pw_uid : NOBODY;

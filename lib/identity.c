@@ -5,14 +5,16 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* An ambient capability would survive the change between two ordinary users.  */
-static int drop_capabilities(void)
+int identity_drop(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -44,8 +46,25 @@ void identity_keep(uint32_t capabilities)
 int identity_become(uid_t uid, gid_t gid, const char *name)
 {
 	int e = uid == 0 || gid == 0 ? EPERM : geteuid() == 0 ? change(uid, gid, name) : uid == geteuid() && uid == getuid() ? 0 : EPERM;
-	if (!e) e = drop_capabilities();
+	if (!e) e = identity_drop();
 	if (!e && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || clearenv() != 0)) e = EPERM;
 	umask(077);
 	return e;
+}
+
+int identity_keep_as(uid_t uid, gid_t gid, uint32_t capabilities)
+{
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return errno;
+	int e = change(uid, gid, NULL);
+	if (!e) identity_keep(capabilities);
+	return e;
+}
+
+const struct passwd *identity_local(const char *name)
+{
+	FILE *f = fopen("/etc/passwd", "re");
+	const struct passwd *pw = NULL;
+	while (f && (pw = fgetpwent(f)) && strcmp(pw->pw_name, name) != 0) continue;
+	if (f) fclose(f);
+	return pw;
 }

@@ -80,13 +80,53 @@ static bool strict_filter(void)
 #endif
 }
 
-bool sandbox_speaker(void)
+/* No new privileges, and no file.  */
+static bool no_file(void)
 {
 	struct ruleset rules = { .fs = FS_ALL };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
 	int fd = make_ruleset(&rules, sizeof rules.fs);
 	if (fd >= 0) restrict_self(fd);
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0) == 0 || strict_filter();
+	return true;
+}
+
+bool sandbox_speaker(void)
+{
+	return no_file() && (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0) == 0 || strict_filter());
+}
+
+/* What is not in the list fails with EPERM: a library that tries something else can go on without.  */
+bool sandbox_stream(pid_t child)
+{
+#ifdef ARCHITECTURE
+	static const unsigned short calls[] = {
+		SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_recvfrom, SYS_sendto, SYS_recvmsg, SYS_sendmsg, SYS_shutdown, SYS_close, SYS_fcntl, SYS_ppoll,
+		SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_futex, SYS_getrandom, SYS_clock_gettime, SYS_gettimeofday, SYS_getpid, SYS_gettid,
+		SYS_rt_sigreturn, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_restart_syscall, SYS_wait4, SYS_waitid, SYS_exit, SYS_exit_group,
+#ifdef SYS_poll
+		SYS_poll, SYS_time,
+#endif
+	};
+	enum { CALLS = sizeof calls / sizeof *calls, PID = offsetof(struct seccomp_data, args), NO_PID = 0x7fffffff };
+	struct sock_filter code[4 + CALLS + 5] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	};
+	struct sock_filter *c = code + 4;
+	for (unsigned i = 0; i < CALLS; i++) *c++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i], (unsigned char)(CALLS - i + 3), 0);
+	*c++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_kill, 0, 2);
+	*c++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, PID + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0));
+	*c++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, child > 0 ? (unsigned)child : NO_PID, 1, 0);
+	*c++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+	*c++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = { sizeof code / sizeof *code, code };
+	return no_file() && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+#else
+	(void)child;
+	return no_file();
+#endif
 }
 
 /* What root could still do with its name alone, without a file: a socket of the system trusts uid 0, and so does fork.  No need of it is left; what stays is

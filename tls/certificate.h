@@ -1,0 +1,23 @@
+/* The TLS context of one connection, and which certificate it shows.  */
+#ifndef CERTIFICATE_H
+#define CERTIFICATE_H
+
+#include <openssl/ssl.h>
+
+#include "config.h"
+
+/* What the callbacks of a handshake need; lives as long as the context.  */
+struct chooser {
+	const struct config *cf;
+	void (*chosen)(void *ctx);      /* called once the certificate is chosen, before more of the handshake is parsed: no file is needed from then on; may be NULL */
+	void *ctx;
+	char name[256];                 /* of SNI, lower-cased, "" if there was none or none that is a host name */
+};
+
+/* A server's context by the settings (smtp-handler.conf(5), tls_...), with the default certificate loaded.  NULL after a line in the log.  */
+SSL_CTX *certificate_context(struct chooser *chooser);
+
+/* The last reason that OpenSSL gives, as text.  */
+const char *tls_reason(void);
+
+#endif

@@ -25,7 +25,7 @@ SYSTEMD = $(shell pkg-config --exists libsystemd 2>/dev/null && echo -DHAVE_SYST
 COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
-PROGRAMS = smtp-handler maildir-deliver smtp-tls
+PROGRAMS = smtp-handler maildir-deliver smtp-tls smtp-passwd
 STATIC_PROGRAMS = smtp-handler maildir-deliver
 LIB = access address beside clock complete config data dovecot envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
@@ -39,7 +39,7 @@ TLS_LIBS ?= -Wl,-Bstatic -lssl -lcrypto -Wl,-Bdynamic
 STATIC_LIBS = $(foreach l,cdb idn2 unistring,$(shell $(CC) -print-file-name=lib$(l).a))
 
 all: $(PROGRAMS:%=$B/%) $(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),static))
-static: $(STATIC_PROGRAMS:%=$B/static/%) $B/static/smtp-tls
+static: $(STATIC_PROGRAMS:%=$B/static/%) $B/static/smtp-tls $B/static/smtp-passwd $B/static/smtp-passwd
 
 $B/smtp-handler: $(HANDLER:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -ldl
@@ -47,6 +47,8 @@ $B/maildir-deliver: $(DELIVER:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ $(DELIVER_LIBS) -ldl
 $B/smtp-tls: $(TLS:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ $(TLS_LIBS) -ldl
+$B/smtp-passwd: $B/obj/passwd.o $B/libsmtp.a
+	$(CC) $(LINK) -o $@ $^ -lcrypt
 $B/libsmtp.a: $(LIB:%=$B/obj/lib/%.o)
 	rm -f $@; $(AR) rcs $@ $^
 # What was built with other settings (another PREFIX, other flags) is built anew.
@@ -67,7 +69,7 @@ $B/static/smtp-handler: $(HANDLER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib
 $B/static/maildir-deliver: $(DELIVER:%=$B/static/obj/%.o) $B/static/obj/delivery/shim.o $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) $(STATIC_LINK) -o $@ $^ $(STATIC_LIBS)
 # Of what needs libraries that musl has not: the other build's.
-$B/static/smtp-tls: $B/smtp-tls
+$B/static/smtp-tls $B/static/smtp-passwd: $B/static/%: $B/%
 	@mkdir -p $(@D)
 	ln -sf ../$(@F) $@
 $B/static/obj/%.o: %.c $B/flags
@@ -102,7 +104,7 @@ $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.
 
 include tests/proof.mk
 
-C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
+C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) passwd.c $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
 SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peers demo deps coverage systemd/box) $(wildcard tests/*.ba* tests/*/*.ba*)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork

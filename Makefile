@@ -29,7 +29,7 @@ PROGRAMS = smtp-handler maildir-deliver smtp-tls smtp-passwd
 STATIC_PROGRAMS = smtp-handler maildir-deliver
 LIB = access address beside clock complete config data dovecot envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
-DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
+DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
 TLS = tls $(addprefix tls/,certificate stream walls)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".

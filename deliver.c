@@ -21,6 +21,7 @@
 #include "place.h"
 #include "resolve.h"
 #include "sandbox.h"
+#include "senders.h"
 #include "session.h"
 #include "tools.h"
 #include "verify.h"
@@ -37,11 +38,18 @@ static struct deliver {
 	_Alignas(PAGE) struct config cf;
 	struct delivery delivery;
 	char output[OUTPUT], input[INPUT];
+	struct senders senders;
 	char answer[VERIFY_ROOM];
 	struct expander expander;
 } deliver;
 
 /* --- LMTP: the backend of the dialogue --- */
+
+static const struct reply *deliver_sender(struct session *s)
+{
+	struct deliver *d = s->ctx;
+	return d->cf.sender_check && *s->tx.auth ? senders_allow(&d->senders, &d->expander, s->tx.auth, &s->tx.from) : NULL;
+}
 
 static const struct reply *deliver_rcpt(struct session *s, const struct path *rcpt)
 {
@@ -109,7 +117,7 @@ static void deliver_forwarded(struct session *s, const char *peer, const char *i
 }
 
 static const struct backend backend = {
-	.lmtp = true, .forwarded = deliver_forwarded, .rcpt = deliver_rcpt, .begin = deliver_begin, .write = deliver_write, .header = deliver_header,
+	.lmtp = true, .forwarded = deliver_forwarded, .sender = deliver_sender, .rcpt = deliver_rcpt, .begin = deliver_begin, .write = deliver_write, .header = deliver_header,
 	.commit = deliver_commit, .abandon = deliver_abandon, .verify = deliver_verify, .tell = deliver_tell,
 };
 
@@ -355,6 +363,7 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 	int monitor = wanted ? monitor_start(&d->cf) : -1;
 	if (wanted && monitor < 0) return mda_exit(REPLY(LOCAL_ERROR));         /* without it no user is known, and none shall be refused for that */
 	expander_init(&d->expander, &d->cf, &d->resolver, monitor);
+	senders_init(&d->senders, &d->cf);
 	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root);
 	int status = EX_OK;
 	delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES);

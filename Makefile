@@ -19,17 +19,18 @@ B ?= build$(if $(SAN),/san)
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 HARD = -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fPIE
 SANFLAGS = $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DSANDBOX='"no"')
-DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -Idelivery -Itls -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DSBINDIR='"$(SBINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
+DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -Idelivery -Itls -Isubmit -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DSBINDIR='"$(SBINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
 SYSTEMD = $(shell pkg-config --exists libsystemd 2>/dev/null && echo -DHAVE_SYSTEMD)
 , := ,
 COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
-PROGRAMS = smtp-handler maildir-deliver smtp-tls smtp-passwd
-STATIC_PROGRAMS = smtp-handler maildir-deliver
+STATIC_PROGRAMS = smtp-handler maildir-deliver sendmail
+PROGRAMS = $(STATIC_PROGRAMS) smtp-tls smtp-passwd
 LIB = access address beside clock complete config data dovecot envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
+SENDMAIL = sendmail $(addprefix submit/,header recipients message submit)
 TLS = tls $(addprefix tls/,certificate stream walls)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
@@ -49,6 +50,8 @@ $B/smtp-tls: $(TLS:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ $(TLS_LIBS) -ldl
 $B/smtp-passwd: $B/obj/passwd.o $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -lcrypt
+$B/sendmail: $(SENDMAIL:%=$B/obj/%.o) $B/libsmtp.a
+	$(CC) $(LINK) -o $@ $^ -ldl
 $B/libsmtp.a: $(LIB:%=$B/obj/lib/%.o)
 	rm -f $@; $(AR) rcs $@ $^
 # What was built with other settings (another PREFIX, other flags) is built anew.
@@ -65,6 +68,8 @@ $B/obj/%.o: %.c $B/flags
 # make read-only afterwards; few segments mean few page faults.
 STATIC_LINK = -static -no-pie -Wl,-z,noexecstack,-z,noseparate-code,-z,norelro $(LDFLAGS)
 $B/static/smtp-handler: $(HANDLER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
+	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
+$B/static/sendmail: $(SENDMAIL:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
 $B/static/maildir-deliver: $(DELIVER:%=$B/static/obj/%.o) $B/static/obj/delivery/shim.o $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) $(STATIC_LINK) -o $@ $^ $(STATIC_LIBS)
@@ -104,7 +109,7 @@ $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.
 
 include tests/proof.mk
 
-C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) passwd.c $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
+C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) passwd.c $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
 SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peers demo deps coverage systemd/box) $(wildcard tests/*.ba* tests/*/*.ba*)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork
@@ -113,7 +118,7 @@ lint: $B/faults/syscalls.h
 	$(MAKE) B=build/lint-gcc CC=gcc WERROR=1 all
 	$(call skip,clang) $(MAKE) B=build/lint-clang CC=clang WERROR=1 MUSL_CC=none all
 	$(call skip,clang) for f in $(C_FILES); do clang --analyze --analyzer-output text -Xclang -analyzer-werror $(ANALYZE) $(DEFS) -I$B/faults $$f || exit 1; done
-	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -Idelivery -Itls -I. $(C_FILES)
+	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -Idelivery -Itls -Isubmit -I. $(C_FILES)
 	$(call skip,shellcheck) shellcheck -S warning -x -P tests $(SHELL_FILES)
 	$(call skip,mandoc) mandoc -T lint -W warning $(wildcard man/*.[1-8])
 	$(call skip,systemd-analyze) tests/units-verify

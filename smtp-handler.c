@@ -67,7 +67,7 @@ static bool connect_hop(struct session *s)
 	int fd = keeper_ask_hop(&h->date, &ours);
 	h->connected = fd >= 0;
 	if (fd < 0) return false;
-	if (!hop_open(&h->hop, fd, ours, (unsigned)s->cf->deliver_timeout, s->io.end, s->cf->hostname)) {
+	if (!hop_open(&h->hop, fd, ours ? HOP_OURS : HOP_LMTP, (unsigned)s->cf->deliver_timeout, s->io.end, s->cf->hostname)) {
 		drop_hop(s);
 		return false;
 	}

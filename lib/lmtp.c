@@ -1,4 +1,4 @@
-/* The LMTP client.  The next hop is trusted no more than a stranger: what it says counts only if it is a reply, in time; anything else
+/* The LMTP client, and SMTP's for sendmail(8).  The next hop is trusted no more than a stranger: what it says counts only if it is a reply, in time; anything else
  * ends the dialogue with it and is 4xx for whoever waits (P9).
  * SPDX-License-Identifier: MIT */
 #include "lmtp.h"
@@ -107,8 +107,10 @@ static void hear_hello(struct hop *h)
 	h->why = h->open ? NULL : "it is not of this version";
 }
 
-bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, const char *name)
+bool hop_open(struct hop *h, int fd, enum hop_kind kind, unsigned timeout, uint32_t end, const char *name)
 {
+	bool ours = kind == HOP_OURS;
+	h->smtp = kind == HOP_SMTP;
 	h->io = (struct io){ .in = fd, .out = fd, .ibuf = h->in, .isize = sizeof h->in, .obuf = h->out, .osize = sizeof h->out, .strict = false,
 		.write_ms = timeout, .end = end };
 	h->timeout = timeout;
@@ -122,7 +124,7 @@ bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, 
 	h->rcpt_max = 0;
 	h->why = ours ? NULL : "it refuses us";
 	if (!ours && !(good(answer(h, &h->reply)) && in_step(h))) return h->open = false;
-	io_puts(&h->io, "LHLO ");
+	io_puts(&h->io, h->smtp ? "EHLO " : "LHLO ");
 	io_puts(&h->io, name);
 	io_puts(&h->io, "\r\n");
 	if (ours) return true;
@@ -268,7 +270,7 @@ const struct reply *hop_commit(struct hop *h)
 	if (!in_step(h)) return h->failure;
 	if (h->chunking) send_chunk(h, true);
 	else io_puts(&h->io, h->line_start ? ".\r\n" : "\r\n.\r\n");
-	unsigned taken = 0, answers = h->accepted;
+	unsigned taken = 0, answers = h->smtp ? 1 : h->accepted;
 	const struct reply *bad = NULL;
 	for (unsigned i = 0; i < answers && h->open; i++) {
 		const struct reply *r = answer(h, &h->reply);

@@ -14,6 +14,7 @@ enum { HOP_INPUT = 8192, HOP_OUTPUT = 16384, HOP_CHUNK = 65536, HOP_CHUNK_HEAD =
 struct hop {
 	struct io io;
 	unsigned timeout;       /* milliseconds for one answer */
+	bool smtp;              /* one answer for all recipients, and EHLO */
 	bool open;              /* greeted, or not heard yet; what it offers is known, or taken for granted */
 	bool unheard;           /* LHLO is out, neither it nor the connection answered yet */
 	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing, xforward, auth;
@@ -36,9 +37,10 @@ struct hop {
 	char chunk[HOP_CHUNK_HEAD + HOP_CHUNK];         /* octets of the message, behind room for the BDAT line */
 };
 
-/* Read the greeting of the connection `fd` and say LHLO as `name`; `end` is the deadline of the session.  False if it is no use.  One of
- * `ours` is not waited for: it will offer what we offer, or the first answer will be a failure.  */
-bool hop_open(struct hop *h, int fd, bool ours, unsigned timeout, uint32_t end, const char *name);
+/* Read the greeting of the connection `fd` and say LHLO (or EHLO) as `name`; `end` is the deadline of the session.  False if it is no use: h->reply may tell why.  One of
+ * ours is not waited for: it will offer what we offer, or the first answer will be a failure.  */
+enum hop_kind { HOP_LMTP, HOP_OURS, HOP_SMTP };
+bool hop_open(struct hop *h, int fd, enum hop_kind kind, unsigned timeout, uint32_t end, const char *name);
 
 /* Tell one that wants to know (XFORWARD) the client's address, "local" for none, and the session's id: its log can name them then.  */
 void hop_forward(struct hop *h, const char *peer, const char *id);

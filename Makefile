@@ -128,14 +128,25 @@ demo: all
 	tests/demo $B
 
 # --- installation: files only, with DESTDIR; without, also what must be there before the units can start ---
-MAN8 = man/smtp-handler.8 man/maildir-deliver.8
-MAN7 = man/smtp-handler-migration.7
+MAN8 = $(addprefix man/,smtp-handler.8 maildir-deliver.8 smtp-tls.8 smtp-passwd.8 sendmail.8)
+MAN7 = $(addprefix man/,smtp-handler-migration.7 smtp-handler-setup.7)
 MAN5 = man/smtp-handler.conf.5
-UNIT_FILES = smtp.socket smtp@.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
+UNIT_FILES = smtp.socket smtp@.service submission.socket submission@.service submissions.socket submissions@.service smtp-local.socket smtp-local@.service \
+	smtp-tls.socket smtp-tls@.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
 units: $(UNIT_FILES:%=$B/units/%)
 $B/units/%: units/%.in $B/flags
 	@mkdir -p $(@D)
 	sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' $< >$@
+# The services of connections are one but for what they say here.
+variant = sed -e 's|profile=mx|profile=$(1)|' -e 's|^Description=.*|Description=$(2)|' $(3) $< >$@
+# For key files that are root's: smtp-tls drops it when the certificate is chosen, and the program behind it never has it.
+WITH_TLS = -e 's|^ExecStart=|&$(SBINDIR)/smtp-tls |' -e 's|^CapabilityBoundingSet=|AmbientCapabilities=CAP_DAC_READ_SEARCH\n&CAP_DAC_READ_SEARCH|'
+$B/units/submission@.service: $B/units/smtp@.service
+	$(call variant,submission,Mail submission connection)
+$B/units/smtp-local@.service: $B/units/smtp@.service
+	$(call variant,local,Mail submission by a program of this host)
+$B/units/submissions@.service: $B/units/smtp@.service
+	$(call variant,submission,Mail submission connection with TLS,$(WITH_TLS))
 $B/units/%.socket: units/%.socket
 	@mkdir -p $(@D)
 	cp $< $@
@@ -143,7 +154,7 @@ $B/units/%.socket: units/%.socket
 D = $(DESTDIR)
 install: all units
 	install -d $D$(SBINDIR) $D$(BINDIR) $D$(MANDIR)/man8 $D$(MANDIR)/man7 $D$(MANDIR)/man5 $D$(UNITDIR) $D$(SYSUSERSDIR) $D$(TMPFILESDIR) $D$(CATALOGDIR) $D$(DOCDIR)
-	install -m 755 $B/smtp-handler $D$(SBINDIR)/
+	install -m 755 $B/smtp-handler $B/smtp-tls $B/smtp-passwd $B/sendmail $D$(SBINDIR)/
 	install -m 755 $B/maildir-deliver $D$(BINDIR)/
 	$(if $D,test -e $D$(BINDIR)/newaliases,command -v newaliases) >/dev/null || ln -sf maildir-deliver $D$(BINDIR)/newaliases     # another mail server's stays
 	install -m 644 $(MAN8) $D$(MANDIR)/man8/
@@ -162,9 +173,11 @@ activate:
 	if command -v systemd-tmpfiles >/dev/null; then systemd-tmpfiles --create $(TMPFILESDIR)/smtp-handler.conf; fi
 	if command -v journalctl >/dev/null; then journalctl --update-catalog; fi
 	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ -e $$f ] || [ -L $$f ] || ln -s $(SBINDIR)/sendmail $$f; done      # where programs look; another mail server's stays
 uninstall:
+	$(if $D,,-for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ "$$(readlink $$f)" != $(SBINDIR)/sendmail ] || rm -f $$f; done)
 	test "$$(readlink $D$(BINDIR)/newaliases)" != maildir-deliver || rm -f $D$(BINDIR)/newaliases
-	rm -f $D$(SBINDIR)/smtp-handler $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
+	rm -f $(addprefix $D$(SBINDIR)/,smtp-handler smtp-tls smtp-passwd sendmail) $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
 	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf strict-deliver.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null

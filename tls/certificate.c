@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "address.h"
 #include "log.h"
@@ -53,7 +53,8 @@ static bool pair_of(const struct config *cf, const char *name, struct pair *p)
 
 static bool pair_exists(const struct config *cf, const char *name, struct pair *p)
 {
-	return pair_of(cf, name, p) && access(p->cert, F_OK) == 0;
+	struct stat st;
+	return pair_of(cf, name, p) && stat(p->cert, &st) == 0;         /* access(2) would not count our capability */
 }
 
 /* The first directory, in alphabetical order, that holds a certificate.  */

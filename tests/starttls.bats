@@ -1,0 +1,273 @@
+#!/usr/bin/env bats
+# STARTTLS as a client meets it: RFC 3207, and what has befallen others there.
+# shellcheck disable=SC2030,SC2031
+load helper
+load servers
+load tls
+
+setup_file() { certificate mx.example.test; }
+setup() {
+	setup_mail
+	command -v openssl >/dev/null || skip "no openssl here"
+	TLS=(-o "tls_certs=$CERTS")
+}
+
+received() { cat "$(new_files "$ROOT/example.test/alice" | head -n 1)"; }
+
+@test "a message by STARTTLS; Received and the log tell of it; the offer is gone within TLS" {
+	serve systemd_inetd "${TLS[@]}"
+	smtp <<-'E'
+		s = connect()
+		s.ehlo()
+		assert s.has_extn("starttls"), s.esmtp_features
+		s.starttls(context=tls)
+		assert s.sock.version() == "TLSv1.3"
+		s.ehlo()
+		assert not s.has_extn("starttls"), s.esmtp_features
+		assert reply("STARTTLS") == "503 5.5.1 TLS is on already"
+		send()
+		assert s.quit()[0] == 221
+	E
+	received | grep -F '(TLS1.3 TLS_AES_256_GCM_SHA384)'
+	received | grep -F 'by mx.example.test with ESMTPS id '
+	until_true grep -q 'ended: quit peer=127.0.0.1 tls=TLS1.3 TLS_AES' "$LOG"
+	tmp_empty
+}
+
+@test "TLS 1.2, a message of 10 MiB, octet for octet, and the end is a clean one" {
+	serve systemd_inetd "${TLS[@]}"
+	out=$(smtp <<-'E'
+		import hashlib, random
+		tls.maximum_version = ssl.TLSVersion.TLSv1_2
+		body = b"".join(random.Random(1).choices([bytes([c]) * 70 + b"\r\n" for c in range(65, 90)], k=10 * 1024 * 1024 // 72))
+		raw = socket.create_connection((host, port))
+		f = raw.makefile("rwb", 0)
+		def say(line=None):
+		    if line: f.write(line + b"\r\n")
+		    while True:
+		        r = f.readline()
+		        if r[3:4] != b"-": return r
+		say(); say(b"EHLO c"); assert say(b"STARTTLS")[:3] == b"220"
+		t = tls.wrap_socket(raw, server_hostname="mx.example.test", suppress_ragged_eofs=False)
+		assert t.version() == "TLSv1.2", t.version()
+		f = t.makefile("rwb", 0)
+		say(b"EHLO c"); say(b"MAIL FROM:<a@b.example>"); say(b"RCPT TO:<alice@example.test>"); say(b"DATA")
+		t.sendall(body + b".\r\nQUIT\r\n")
+		assert say()[:3] == b"250"
+		assert say()[:3] == b"221"
+		assert f.read() == b""          # close_notify, or this is an error
+		print(hashlib.sha256(body.replace(b"\r\n", b"\n")).hexdigest())
+	E
+	)
+	received | grep -q '(TLS1.2 ECDHE-ECDSA-'
+	[ "$(content "$(new_files "$ROOT/example.test/alice")" | sha256sum | cut -d' ' -f1)" = "$out" ]
+}
+
+@test "a command behind STARTTLS in the same packet is never carried out (CVE-2011-0411)" {
+	serve systemd_inetd "${TLS[@]}"
+	for injected in 'RSET\r\n' 'MAIL FROM:<evil@b.example>\r\nRCPT TO:<alice@example.test>\r\n' ' ' '\n' '\x16\x03\x01'; do
+		out=$(smtp <<-E
+			c = socket.create_connection((host, port))
+			c.recv(1000)
+			c.sendall(b'EHLO c\r\n')
+			while b"250 " not in c.recv(4096): pass
+			c.sendall(b'STARTTLS\r\n$injected')
+			out = b""
+			while True:
+			    try: r = c.recv(4096)
+			    except ConnectionResetError: break
+			    if not r: break
+			    out += r
+			print(out.decode())
+		E
+		)
+		[ "$(tr -d '\r' <<<"$out")" = '501 5.5.1 Nothing may follow STARTTLS before the answer' ]
+	done
+	no_trace
+}
+
+@test "a command between STARTTLS and the handshake is part of a handshake that fails" {
+	serve systemd_inetd "${TLS[@]}"
+	out=$(smtp <<-'E'
+		c = socket.create_connection((host, port))
+		f = c.makefile("rwb", 0)
+		f.readline()
+		f.write(b"EHLO c\r\n")
+		while f.readline()[3:4] != b" ": pass
+		f.write(b"STARTTLS\r\n")
+		print(f.readline().decode().strip())
+		f.write(b"EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n\r\nx\r\n.\r\nQUIT\r\n")
+		rest = b""
+		try:
+		    while (r := f.read(1000)): rest += r
+		except ConnectionResetError: pass
+		print(b"250" in rest or b"220" in rest)
+	E
+	)
+	[ "$out" = $'220 2.0.0 Ready to start TLS\nFalse' ]
+	until_true grep -q 'TLS handshake failed' "$LOG"
+	no_trace
+}
+
+@test "what was said before TLS is forgotten (P6)" {
+	serve systemd_inetd "${TLS[@]}"
+	smtp <<-'E'
+		s = connect()
+		s.ehlo()
+		s.docmd("MAIL FROM:<evil@b.example>")
+		s.docmd("RCPT TO:<alice@example.test>")
+		s.starttls(context=tls)
+		assert reply("DATA").startswith("503 "), 1
+		assert reply("MAIL FROM:<a@b.example>") == "503 5.5.1 Say hello first"
+		assert reply("AUTH PLAIN AGFsaWNlAHNlY3JldA==")[0] == "5"
+		s.ehlo()
+		assert reply("RCPT TO:<bob@example.test>").startswith("503 "), 2
+		assert reply("DATA").startswith("503 "), 3
+		send()
+		s.quit()
+	E
+	received | grep -qF 'Return-Path: <a@b.example>'
+	[ "$(count "$ROOT/example.test/bob")" = 0 ]
+}
+
+@test "tls = required: nothing but EHLO, NOOP, STARTTLS and QUIT before TLS" {
+	serve systemd_inetd "${TLS[@]}" -o tls=required -o vrfy=yes
+	smtp <<-'E'
+		s = connect()
+		for verb in "HELO c", "MAIL FROM:<a@b.example>", "RCPT TO:<alice@example.test>", "DATA", "RSET", "VRFY alice@example.test", "HELP":
+		    assert reply(verb) == "530 5.7.0 Must issue a STARTTLS command first", verb
+		assert reply("NOOP")[:3] == "250"
+		s.ehlo()
+		assert reply("MAIL FROM:<a@b.example>")[:3] == "530"
+		s.send(b"BDAT 5 LAST\r\nRSET\n")
+		assert s.getreply()[0] == 503           # and its octets are no command
+		assert reply("NOOP")[:3] == "250"
+		s.starttls(context=tls)
+		s.ehlo()
+		send()
+		s.quit()
+	E
+	[ "$(count "$ROOT/example.test/alice")" = 1 ]
+}
+
+@test "a certificate that is not there, or no program: 454, a line in the log, and nothing in clear text where TLS is required" {
+	for wrong in tls_certs=/nonexistent tls_cert=/nonexistent/cert.pem 'tls=/nonexistent/smtp-tls'; do
+		for use in may required; do
+			: >"$LOG"
+			serve systemd_inetd "${TLS[@]}" -o "$wrong" -o "tls=$use"
+			smtp <<-E
+				s = connect()
+				s.ehlo()
+				assert s.has_extn("starttls")
+				assert reply("STARTTLS") == "454 4.7.0 TLS is not available now"
+				assert reply("MAIL FROM:<a@b.example>")[:3] == ("250" if "$use" == "may" else "530")
+				assert reply("RSET")[:3] == ("250" if "$use" == "may" else "530")
+				s.quit()
+			E
+			until_true grep -q /nonexistent "$LOG"
+			stop_all
+		done
+	done
+	no_trace
+}
+
+@test "STARTTLS is offered where a certificate is configured, and not with tls = no" {
+	[ "$(printf 'EHLO c\r\n' | strict | grep -c STARTTLS)" = 0 ]
+	[ "$(printf 'EHLO c\r\n' | strict "${TLS[@]}" | grep -c STARTTLS)" = 1 ]
+	[ "$(printf 'EHLO c\r\n' | strict -o tls_cert=/x | grep -c STARTTLS)" = 1 ]
+	[ "$(printf 'EHLO c\r\nSTARTTLS\r\n' | strict "${TLS[@]}" -o tls=no | grep -c '^502 ')" = 1 ]
+}
+
+@test "a renewed certificate counts at the next connection" {
+	certificate renewed.example.test
+	serve systemd_inetd -o "tls_cert=$CERTS/renewed.example.test/fullchain.pem" -o "tls_key=$CERTS/renewed.example.test/privkey.pem"
+	serial() { openssl s_client -starttls smtp -connect "$HOST:$PORT" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
+	first=$(serial)
+	certificate renewed.example.test
+	[ -n "$first" ]
+	[ "$first" != "$(serial)" ]
+	rm -r "$CERTS/renewed.example.test"
+}
+
+@test "a client that never finishes its handshake is ended, and nothing is left" {
+	serve systemd_inetd "${TLS[@]}" -o command_timeout=300ms
+	smtp <<-'E'
+		c = socket.create_connection((host, port))
+		f = c.makefile("rwb", 0)
+		f.readline()
+		f.write(b"EHLO c\r\n")
+		while f.readline()[3:4] != b" ": pass
+		f.write(b"STARTTLS\r\n")
+		f.readline()
+		f.write(b"\x16\x03\x01\x02\x00\x01")
+		assert f.read() == b""
+	E
+	until_true grep -q 'the client takes too long' "$LOG"
+	until_true no_children
+}
+no_children() { [ -z "$(pgrep -P "$SERVER" smtp-)" ]; }
+
+@test "handshakes cut at every octet: each process ends, and the next client is served" {
+	[ "${HOSTILE:-}" = full ] && rounds=10000 || rounds=150
+	serve systemd_inetd "${TLS[@]}"
+	smtp <<-E
+		import random
+		i, o = ssl.MemoryBIO(), ssl.MemoryBIO()
+		b = tls.wrap_bio(i, o, server_hostname="mx.example.test")
+		try: b.do_handshake()
+		except ssl.SSLWantReadError: pass
+		hello = o.read()
+		r = random.Random(1)
+		for n in range($rounds):
+		    c = socket.create_connection((host, port))
+		    f = c.makefile("rwb", 0)
+		    f.readline()
+		    f.write(b"EHLO c\r\n")
+		    while f.readline()[3:4] != b" ": pass
+		    f.write(b"STARTTLS\r\n")
+		    f.readline()
+		    part = hello[:r.randrange(len(hello) + 1)]
+		    if n % 3 == 0: part = bytes(r.randrange(256) if r.randrange(40) == 0 else x for x in part)
+		    f.write(part)
+		    if n % 5 == 0: c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+		    if n % 2 == 0: c.shutdown(socket.SHUT_WR)
+		    f.close()
+		    c.close()
+		s = connect()
+		s.starttls(context=tls)
+		s.ehlo()
+		send()
+		s.quit()
+	E
+	[ "$(count "$ROOT/example.test/alice")" = 1 ]
+	until_true no_children
+	refute grep -E 'signal|does not end' "$LOG"
+}
+
+# Whether a process has the private key in its memory: prints those that have.
+key_scanner='
+import re, subprocess, sys
+key = subprocess.run(["openssl", "ec", "-in", sys.argv[1], "-noout", "-text"], capture_output=True, text=True).stdout
+key = bytes.fromhex("".join(re.search(r"priv:\n((?:\s+[0-9a-f:]+\n)+)", key).group(1).split()).replace(":", ""))[-32:]
+for pid in sys.argv[2:]:
+    with open("/proc/%s/mem" % pid, "rb", 0) as mem:
+        for line in open("/proc/%s/maps" % pid):
+            a, b = (int(x, 16) for x in line.split()[0].split("-"))
+            if line.split()[1][0] != "r" or "[v" in line: continue
+            mem.seek(a)
+            try: text = mem.read(b - a)
+            except OSError: continue
+            if key in text or key[::-1] in text: print(pid)
+'
+
+@test "the key is in no process that speaks SMTP" {
+	[ "$(id -u)" = 0 ] || skip "only root can look into their memory"
+	serve systemd_inetd "${TLS[@]}"
+	[[ $("$HANDLER" -C /dev/null --show-config | grep '^sandbox') == *yes ]] || skip "this build has no sandbox, by which the test sees the end of the handshake"
+	supervisor=$SERVER
+	launch openssl s_client -ign_eof -quiet -starttls smtp -connect "$HOST:$PORT"
+	until_true hands_shaken
+	run -0 "$PYTHON" -c "$key_scanner" "$CERTS/mx.example.test/privkey.pem" "$keeper" "$(pgrep -P "$keeper" -x smtp-handler)"
+	[ "$output" = '' ]
+}
+hands_shaken() { keeper=$(pgrep -P "$supervisor" -x smtp-handler) && tls_process=$(pgrep -P "$keeper" -x smtp-tls) && grep -q 'Seccomp:.2' "/proc/$tls_process/status"; }

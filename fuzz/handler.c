@@ -290,6 +290,12 @@ int keeper_ask_hop(time_t *now, bool *ours)
 }
 
 time_t keeper_ask_time(void) { return 1700000000; }
+/* no TLS and no passwords here: STARTTLS and AUTH are not offered */
+int keeper_ask_tls(void) { return -1; }
+bool keeper_switch(void) { return false; }
+int keeper_ask_auth(void) { return -1; }
+enum verdict keeper_verdict(void) { return VERDICT_TEMPORARY; }
+void keeper_about(const struct about *about) { (void)about; }
 void keeper_tell(const struct event *e) { log_event(e); }
 void keeper_drop_hop(void) { hop_hang_up(); }
 int keeper_run(const struct keeper *k) { return k->speak(k->ctx); }

@@ -38,6 +38,7 @@ bool xtext_encode(char *out, size_t size, const char *s)
 		else snprintf(out + n, size - n, "+%02X", c);
 		n += length;
 	}
+	if (n >= size) return false;
 	out[n] = '\0';
 	return true;
 }

@@ -188,6 +188,20 @@ dovecot_lmtp() {
 	until_true test -S "$DOVECOT/lmtp"
 }
 
+# dovecot_auth USER:PASSWORD...: a Dovecot that knows these users listens for those who check passwords at $DOVECOT/auth.
+dovecot_auth() {
+	local user users=$DOVECOT/users
+	dovecot_config "protocols =" "auth_mechanisms = plain login scram-sha-256 anonymous" "auth_failure_delay = 0" "auth_verbose = yes" \
+		"userdb {" "driver = passwd-file" "args = $users" "default_fields = home=/nonexistent" "}" \
+		"passdb {" "driver = passwd-file" "args = scheme=PLAIN $users" "}" \
+		"service anvil {" "chroot =" "unix_listener anvil-auth-penalty {" "mode = 0" "}" "}" "service stats {" "chroot =" "}" "service auth-worker {" "user = \$default_internal_user" "}" \
+		"service auth {" "user = \$default_internal_user" "unix_listener $DOVECOT/auth {" "mode = 0666" "}" "}"
+	for user in "$@"; do echo "$user::::::"; done >"$users"
+	chmod 644 "$users"
+	start dovecot "${DOVECONF[@]}" -m master -p -e "$PEERS/dovecot/usr/sbin/dovecot" -c "$DOVECOT/conf" -F
+	until_true test -S "$DOVECOT/auth"
+}
+
 # --- Postfix ---
 
 # postfix TRANSPORT: a Postfix that gives all mail for example.test to this transport, and bounces all other.  `maildir` is maildir-deliver

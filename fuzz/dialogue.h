@@ -373,7 +373,7 @@ static inline void model_command(struct dialogue *d, const char *s, size_t len)
 	else if (in_list(line, " VRFY ")) model_verify(d, arg, false);
 	else if (in_list(line, " EXPN ")) model_verify(d, arg, true);
 	else if (d->lmtp && in_list(line, " XFORWARD ")) answered(d, 0);
-	else if (in_list(line, " GET POST CONNECT HEAD PUT OPTIONS DELETE PATCH TRACE PROXY ")) answered(d, 421);
+	else if (in_list(line, " GET POST CONNECT HEAD PUT OPTIONS DELETE PATCH TRACE ") || (!d->lmtp && in_list(line, " PROXY "))) answered(d, 421);
 	else if (!d->lmtp && in_list(line, " STARTTLS AUTH ETRN ATRN TURN SEND SOML SAML BURL XCLIENT ")) answered(d, 502);
 	else answered(d, 500);
 }

@@ -26,6 +26,7 @@
 #include "reply.h"
 #include "sandbox.h"
 #include "services.h"
+#include "session.h"
 
 enum { ASK_HOP = 1, ASK_TIME, DROP_HOP, ASK_TLS, SWITCH, ASK_AUTH, ASK_VERDICT };
 
@@ -99,7 +100,7 @@ void keeper_drop_hop(void) { tell(&(uint32_t){ DROP_HOP }, sizeof (uint32_t)); }
 static unsigned shortest(const struct config *cf)
 {
 	const unsigned long long limits[] = { cf->command_timeout, cf->data_timeout, cf->deliver_timeout, cf->session_timeout };
-	unsigned long long least = limits[0];
+	unsigned long long least = *cf->proxy && PROXY_PATIENCE < limits[0] ? PROXY_PATIENCE : limits[0];
 	for (size_t i = 1; i < sizeof limits / sizeof *limits; i++)
 		if (limits[i] < least) least = limits[i];
 	return (unsigned)least;

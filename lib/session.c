@@ -346,8 +346,7 @@ const struct reply *greeting(struct session *s)
 /* The header of the PROXY protocol, from a peer that must send one.  */
 static void take_proxy(struct session *s)
 {
-	enum { PATIENCE = 5000 };
-	uint32_t deadline = clock_deadline(PATIENCE);
+	uint32_t deadline = clock_deadline(PROXY_PATIENCE);
 	struct proxied p;
 	enum proxy_result got;
 	while ((got = proxy_parse(s->io.ibuf + s->io.head, s->io.tail - s->io.head, &p)) == PROXY_MORE && io_fill(&s->io, deadline, true) == IO_OK) continue;

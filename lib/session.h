@@ -103,6 +103,7 @@ struct session {
 enum {
 	COMMAND_MAX = 4096,     /* octets of a command line; RFC 5321 4.5.3.1.4 wants 512, extensions more */
 	AUTH_MAX = 12288 + 2,   /* of a line with a SASL message (RFC 4954 4) */
+	PROXY_PATIENCE = 5000,  /* milliseconds for the header of a proxy */
 };
 
 /* Greet, and answer until the peer or we end it.  The caller has filled cf, backend, ctx, io's descriptors, buffers and strictness,

@@ -45,6 +45,13 @@ break_carol() {
 }
 repair_carol() { rm "$ROOT/example.test/carol/new"; }
 
+# tls_settings: a certificate of ours, in SETTINGS.
+tls_settings() {
+	installed openssl
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$BATS_TEST_TMPDIR/key.pem" -out "$BATS_TEST_TMPDIR/cert.pem" -subj /CN=mx.example.test -days 2 2>/dev/null
+	SETTINGS+=(-o "tls_cert=$BATS_TEST_TMPDIR/cert.pem" -o "tls_key=$BATS_TEST_TMPDIR/key.pem")
+}
+
 # --- a foreign LMTP server behind smtp-handler ---
 
 # session COMMAND...: a dialogue with the handler, with Dovecot as its next hop.
@@ -257,4 +264,28 @@ exim_starts_lmtp() { exim_config lmtp "command = /usr/bin/env -i TZ=UTC $DELIVER
 	exim_config smtp 'hosts = 127.0.0.1' "port = $PORT" hosts_override allow_localhost 'hosts_try_chunking = *' 'hosts_avoid_tls = *'
 	exim_delivers
 	grep -q '=> alice@example.test .* K ' "$EXIM/mainlog"
+}
+
+@test "Postfix sends to smtp-handler by TLS" {
+	needs postfix
+	tls_settings
+	serve smtp 127.0.0.1 "$HANDLER" "${SETTINGS[@]}" -o tls=required
+	postfix "smtp:[127.0.0.1]:$PORT" 'smtp_tls_security_level = encrypt' 'smtp_tls_loglevel = 1'
+	write_message
+	postfix_send alice@example.test <"$MESSAGE"
+	until_true has alice 1
+	received alice bob@example.test
+	grep -q '^	(TLS1.3 ' "$(new_files "$ROOT/example.test/alice")"
+	until_true postfix_logged 'TLS connection established to 127.0.0.1'
+}
+
+@test "Exim sends to smtp-handler by TLS" {
+	needs exim
+	tls_settings
+	serve smtp 127.0.0.1 "$HANDLER" "${SETTINGS[@]}" -o tls=required
+	exim_config smtp 'hosts = 127.0.0.1' "port = $PORT" hosts_override allow_localhost 'hosts_require_tls = *' 'tls_try_verify_hosts ='
+	write_message
+	exim_send alice@example.test <"$MESSAGE"
+	received alice bob@example.test
+	grep -q '^	(TLS1.3 ' "$(new_files "$ROOT/example.test/alice")"
 }

@@ -204,7 +204,7 @@ dovecot_auth() {
 
 # --- Postfix ---
 
-# postfix TRANSPORT: a Postfix that gives all mail for example.test to this transport, and bounces all other.  `maildir` is maildir-deliver
+# postfix TRANSPORT [LINE...]: (LINE... are more of main.cf) a Postfix that gives all mail for example.test to this transport, and bounces all other.  `maildir` is maildir-deliver
 # by pipe(8), as its manual says.
 postfix() {
 	needs postfix
@@ -239,6 +239,7 @@ postfix() {
 		virtual_mailbox_domains = example.test
 		virtual_transport = $1
 		maildir_destination_recipient_limit = 1
+		$(printf '%s\n' "${@:2}")
 	E
 	cat >"$POSTFIX/conf/master.cf" <<-E
 		postlog    unix-dgram n - n - 1 postlogd
@@ -254,6 +255,7 @@ postfix() {
 		error      unix - - n -   - error
 		retry      unix - - n -   - error
 		scache     unix - - n -   1 scache
+		tlsmgr     unix - - n 1000? 1 tlsmgr
 		lmtp       unix - - n -   - lmtp
 		smtp       unix - - n -   - smtp
 		maildir    unix - n n -   - pipe -o export_environment=TZ

@@ -283,7 +283,7 @@ exim_starts_lmtp() { exim_config lmtp "command = /usr/bin/env -i TZ=UTC $DELIVER
 	needs exim
 	tls_settings
 	serve smtp 127.0.0.1 "$HANDLER" "${SETTINGS[@]}" -o tls=required
-	exim_config smtp 'hosts = 127.0.0.1' "port = $PORT" hosts_override allow_localhost 'hosts_require_tls = *' 'tls_try_verify_hosts ='
+	exim_config smtp 'hosts = 127.0.0.1' "port = $PORT" hosts_override allow_localhost 'hosts_require_tls = *' "tls_verify_certificates = $BATS_TEST_TMPDIR/cert.pem" 'tls_verify_cert_hostnames ='
 	write_message
 	exim_send alice@example.test <"$MESSAGE"
 	received alice bob@example.test

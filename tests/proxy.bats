@@ -87,7 +87,9 @@ received() { grep -rh -A3 '^Received:' "$ROOT/example.test/alice/new"; }
 }
 
 @test "a real HAProxy before us, version 1 and 2; and its health check" {
-	command -v haproxy >/dev/null || skip "no haproxy here"
+	[ -x "$PEERS/haproxy/usr/sbin/haproxy" ] || skip "no haproxy in $PEERS: tests/peers could not unpack it"
+	lib=$(dirname "$PEERS"/wrap/usr/lib/*/libuid_wrapper.so)
+	VARIABLES=("LD_LIBRARY_PATH=$PEERS/haproxy/usr/lib/${lib##*/}:$PEERS/haproxy/lib/${lib##*/}")
 	serve systemd_inetd -o proxy=127.0.0.1
 	ours=$PORT
 	for version in send-proxy send-proxy-v2; do
@@ -107,7 +109,7 @@ received() { grep -rh -A3 '^Received:' "$ROOT/example.test/alice/new"; }
 			    source 127.0.0.1
 			    server s 127.0.0.1:$ours $version
 		E
-		launch haproxy -db -f "$BATS_TEST_TMPDIR/haproxy.cfg"
+		launch "$PEERS/haproxy/usr/sbin/haproxy" -db -f "$BATS_TEST_TMPDIR/haproxy.cfg"
 		PORT=$front
 		until_true reachable
 		smtp <<-'E'

@@ -32,6 +32,7 @@ HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
 SENDMAIL = sendmail $(addprefix submit/,header recipients message submit)
 TLS = tls $(addprefix tls/,certificate stream walls)
+PASSWD = passwd $(addprefix passwd/,table ask change)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
 DELIVER_LIBS ?= -Wl,-Bstatic -lcdb -lidn2 -lunistring -Wl,-Bdynamic
@@ -48,8 +49,8 @@ $B/maildir-deliver: $(DELIVER:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ $(DELIVER_LIBS) -ldl
 $B/smtp-tls: $(TLS:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ $(TLS_LIBS) -ldl
-$B/smtp-passwd: $B/obj/passwd.o $B/libsmtp.a
-	$(CC) $(LINK) -o $@ $^ -lcrypt
+$B/smtp-passwd: $(PASSWD:%=$B/obj/%.o) $B/libsmtp.a
+	$(CC) $(LINK) -o $@ $^ -lcrypt -ldl
 $B/sendmail: $(SENDMAIL:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -ldl
 $B/libsmtp.a: $(LIB:%=$B/obj/lib/%.o)
@@ -109,7 +110,7 @@ $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.
 
 include tests/proof.mk
 
-C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) passwd.c $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
+C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) $(PASSWD:%=%.c) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
 SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peers demo deps coverage systemd/box) $(wildcard tests/*.ba* tests/*/*.ba*)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork

@@ -165,7 +165,7 @@ install: all units
 	install -m 644 units/smtp-handler.sysusers $D$(SYSUSERSDIR)/smtp-handler.conf
 	install -m 644 units/smtp-handler.tmpfiles $D$(TMPFILESDIR)/smtp-handler.conf
 	install -m 644 units/smtp-handler.catalog $D$(CATALOGDIR)/smtp-handler.catalog
-	install -m 644 README.md units/inetd.conf units/smtp-handler.conf units/smtp@.service.d/strict.conf units/virtual.conf $D$(DOCDIR)/
+	install -m 644 README.md units/inetd.conf units/smtp-handler.conf units/smtp@.service.d/strict.conf units/virtual.conf units/fail2ban-filter.conf $D$(DOCDIR)/
 	install -m 644 units/maildir-deliver@.service.d/strict.conf $D$(DOCDIR)/strict-deliver.conf
 	$(if $D,,-$(MAKE) --no-print-directory activate)
 # What the package of a distribution does after it has put the files there: users, folders, explanations; where there is systemd.
@@ -180,6 +180,6 @@ uninstall:
 	test "$$(readlink $D$(BINDIR)/newaliases)" != maildir-deliver || rm -f $D$(BINDIR)/newaliases
 	rm -f $(addprefix $D$(SBINDIR)/,smtp-handler smtp-tls smtp-passwd sendmail) $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
-	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf strict-deliver.conf)
+	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf fail2ban-filter.conf strict-deliver.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null
 .PHONY: check lint deps demo units install activate uninstall

@@ -160,7 +160,7 @@ static int compare(const char *file, const struct found *found, const char *pass
 	bool real = found->known && found->state == TABLE_GOOD;
 	const char *got = digest(password, real ? found->hash : *found->other ? found->other : nobody, &data), *flaw = NULL;
 	if (!got && !real) got = digest(password, nobody, &data);
-	if (real && !got) flaw = errno == ENOMEM ? strerror(errno) : "crypt(3) cannot take the hash";
+	if (real && !got) flaw = "crypt(3) cannot take the hash, or needs more than 512 MB for it";
 	else if (real && strlen(got) != strlen(found->hash)) flaw = "the hash is not whole";
 	else if (found->known && !real && found->state != TABLE_LOCKED) flaw = table_flaw(found->state);
 	int result = flaw ? TROUBLE : real && alike(got, found->hash) ? GOOD : REFUSED;

@@ -39,8 +39,9 @@ static void emit_eol(struct data *d)
 
 static void bare_cr(struct data *d)
 {
-	static const char cr[] = "\r";
+	static const char cr[] = "\r", space[] = " ";
 	if (d->newline == NL_LOCAL) emit(d, cr, cr + 1);
+	else if (d->newline == NL_SUBMIT) emit(d, space, space + 1);
 	else d->bad = true;
 }
 

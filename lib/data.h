@@ -11,6 +11,7 @@ enum newline {
 	NL_NORMALIZE,   /* a bare LF is stored as a line end, yet ends no data and starts no dotted line */
 	NL_LENIENT,     /* a transcript: LF is as good as CRLF */
 	NL_LOCAL,       /* a local file: as LENIENT, and every octet is taken */
+	NL_SUBMIT,      /* the text of a program that sends mail: as LENIENT, and a bare CR becomes a space */
 };
 
 struct data {

@@ -30,7 +30,7 @@ PROGRAMS = $(STATIC_PROGRAMS) smtp-tls smtp-passwd
 LIB = access address beside clock complete config data dovecot envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
-SENDMAIL = sendmail $(addprefix submit/,header recipients message submit)
+SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit relay)
 TLS = tls $(addprefix tls/,certificate stream walls)
 PASSWD = passwd $(addprefix passwd/,table ask change)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.

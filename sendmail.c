@@ -2,14 +2,13 @@
  * user from the kernel.
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
+#include <sys/auxv.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -27,39 +26,12 @@ static const char usage[] =
 	"  -t         recipients from To, Cc and Bcc, and those named here\n"
 	"  -i, -oi    a line with a single dot does not end the message\n"
 	"  -f, -r     the sender (default: the user's name)\n"
-	"  -F         the user's name for people, for a message without From\n"
+	"  -F         the sender's name for people, for a message without From\n"
 	"  -v         tell what the server says\n"
 	"  -bs        speak SMTP with it; -bi rebuild the alias table; -bv where mail would go\n"
 	"Other options of sendmail are taken and have no effect.  See sendmail(8).\n";
 
-/* --- -bs: the dialogue itself --- */
-
-/* Carry what is there from one descriptor to the other.  False at its end.  */
-static bool carry(int from, int to)
-{
-	char buf[16384];
-	ssize_t n = read(from, buf, sizeof buf);
-	if (n < 0 && errno == EINTR) return true;
-	for (ssize_t done = 0; done < n;) {
-		ssize_t w = write(to, buf + done, (size_t)(n - done));
-		if (w < 0 && errno != EINTR) return false;
-		if (w > 0) done += w;
-	}
-	return n > 0;
-}
-
-static int relay(int fd)
-{
-	struct pollfd fds[] = { { .fd = 0, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
-	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR) return EX_OSERR;
-		if (fds[1].revents && !carry(fd, 1)) return EX_OK;
-		if (fds[0].revents && !carry(0, fd)) {
-			shutdown(fd, SHUT_WR);
-			fds[0].fd = -1;
-		}
-	}
-}
+/* --- other programs of ours --- */
 
 /* Execute another program of ours with these arguments.  */
 static int become(const char *name, char *argv[])
@@ -67,13 +39,13 @@ static int become(const char *name, char *argv[])
 	char place[512];
 	for (unsigned i = 0; (argv[0] = (char *)beside(name, i, place, sizeof place)); i++) execv(argv[0], argv);
 	fprintf(stderr, "sendmail: cannot execute %s: %s\n", name, strerror(errno));
-	return EX_UNAVAILABLE;
+	return EX_TEMPFAIL;
 }
 
 /* Arguments of another program, in front of what is left of ours.  */
 static int become_with(struct sendmail *m, const char *name, const char *option, char **rest, int n)
 {
-	char **argv = calloc((size_t)n + 5, sizeof *argv);
+	char **argv = calloc((size_t)n + 6, sizeof *argv);
 	int argc = 1;
 	if (!argv) return EX_OSERR;
 	if (m->cf.file) {
@@ -81,10 +53,12 @@ static int become_with(struct sendmail *m, const char *name, const char *option,
 		argv[argc++] = (char *)m->cf.file;
 	}
 	if (option) argv[argc++] = (char *)option;
+	if (n > 0) argv[argc++] = (char *)"--";
 	for (int i = 0; i < n; i++) argv[argc++] = rest[i];
 	return become(name, argv);
 }
 
+/* -bs: with whom listens on the socket, else with a server of our own.  */
 static int dialogue(struct sendmail *m)
 {
 	int fd = connect_socket(&m->cf);
@@ -93,36 +67,19 @@ static int dialogue(struct sendmail *m)
 
 /* --- start --- */
 
-/* Whose mail it is.  */
-static bool find_sender(struct sendmail *m)
-{
-	struct path p;
-	const struct passwd *pw = getpwuid(getuid());
-	const char *arg = m->sender_arg;
-	if (pw) {
-		snprintf(m->login, sizeof m->login, "%s", pw->pw_name);
-		snprintf(m->gecos, sizeof m->gecos, "%.*s", (int)strcspn(pw->pw_gecos, ","), pw->pw_gecos);
-		if (!utf8_valid(m->gecos)) *m->gecos = '\0';
-	} else {
-		snprintf(m->login, sizeof m->login, "%u", (unsigned)getuid());
-	}
-	if (arg && (!*arg || strcmp(arg, "<>") == 0)) return true;
-	size_t n = arg ? strlen(arg) : 0;
-	char bare[PATH_MAX_LEN + 1];
-	if (n > 2 && *arg == '<' && arg[n - 1] == '>' && n - 2 < sizeof bare) {
-		snprintf(bare, sizeof bare, "%.*s", (int)(n - 2), arg + 1);
-		arg = bare;
-	}
-	if (!qualify(m, arg ? arg : m->login, &p)) return trouble(m, EX_USAGE, "-f", "this is no address"), false;
-	m->utf8 = p.utf8;
-	strcpy(m->sender, p.text);
-	return true;
-}
-
 static const char *program_name(const char *argv0)
 {
 	const char *slash = strrchr(argv0, '/');
 	return slash ? slash + 1 : argv0;
+}
+
+/* "-oi", "-O IgnoreDots": the only ones of sendmail's own settings that mean something here.  */
+static bool ignores_dots(char opt, const char *value)
+{
+	static const char word[] = "IgnoreDots";
+	if (opt == 'o') return strcasecmp(value, "i") == 0 || strcasecmp(value, "itrue") == 0;
+	size_t n = sizeof word - 1;
+	return strncasecmp(value, word, n) == 0 && (value[n] == '\0' || (value[n] == '=' && strchr("tTyY", value[n + 1])));
 }
 
 /* The options of sendmail(8) and Postfix.  Returns the mode, a letter of -b; 'h' and 'V' for help and version; 0 for a wrong one.  */
@@ -133,64 +90,85 @@ static char options(struct sendmail *m, int argc, char **argv)
 	char mode = strcmp(called, "newaliases") == 0 ? 'i' : strcmp(called, "mailq") == 0 ? 'p' : 'm';
 	int opt;
 	m->dots = true;
-	while ((opt = getopt_long(argc, argv, "+A:B:C:F:GIL:N:O:R:UV:X:b:cd::e:f:h:imno:p:q::r:tv", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+A:B:C:DF:GIL:N:O:R:UV:X:b:cd::e:f:h:imno:p:q::r:tv", longs, NULL)) != -1) {
 		switch (opt) {
 		case 1: return 'h';
 		case 2: return 'V';
-		case 'B': m->sevenbit = strcasecmp(optarg, "7BIT") == 0; break;
 		case 'C': m->cf.file = optarg; break;
+		case 'D': mode = 'd'; break;
 		case 'F': m->full_name = optarg; break;
 		case 'I': mode = 'i'; break;
-		case 'b': mode = *optarg && !optarg[1] ? *optarg : 0; break;
+		case 'b': mode = *optarg && !optarg[1] && strchr("Ddimpsv", *optarg) ? *optarg : 0; break;
 		case 'f':
 		case 'r': m->sender_arg = optarg; break;
 		case 'i': m->dots = false; break;
-		case 'o': if (strcmp(optarg, "i") == 0) m->dots = false; break;
-		case 'O': if (strncasecmp(optarg, "IgnoreDots=t", 12) == 0 || strcasecmp(optarg, "IgnoreDots") == 0) m->dots = false; break;
-		case 'q': mode = 'q'; break;
+		case 'o':
+		case 'O': m->dots &= !ignores_dots((char)opt, optarg); break;
+		case 'q': mode = mode == 'm' ? 'q' : mode; break;
 		case 't': m->from_header = true; break;
 		case 'v': m->verbose = true; break;
-		case '?': return 0;
+		case '?': mode = 0; break;
 		default: break;         /* of no use to us, and no reason to fail */
 		}
+		if (!mode) return 0;
 	}
 	return mode;
 }
 
-/* What could break a header or a line.  */
-static bool clean(const char *s)
+/* What would otherwise be opened at the place of standard error would get our words.  Nothing can be read from what stands for a closed input.  */
+static void hold_descriptors(void)
 {
-	for (; s && *s; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f) return false;
+	int fd;
+	do fd = open("/dev/null", O_WRONLY);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2) close(fd);
+}
+
+/* What no program has a reason to say, and a web page that passes its visitor's words on may be made to say.  */
+static bool arguments_clean(int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++)
+		if (!clean(argv[i])) return false;
 	return true;
 }
 
 static int send_message(struct sendmail *m, char **rcpts, int n)
 {
-	if (!clean(m->sender_arg) || !clean(m->full_name) || (m->full_name && !utf8_valid(m->full_name))) return trouble(m, EX_USAGE, "control characters in an argument", "");
+	clock_signals();
+	clock_stop_on(SIGINT);
+	clock_start((unsigned)m->cf.deliver_timeout);
 	if (!find_sender(m)) return m->status;
 	m->last = &m->rcpts;
 	for (int i = 0; i < n; i++) add_list(m, rcpts[i], rcpts[i] + strlen(rcpts[i]));
 	return submit(m);
 }
 
+static int complain(int status, const char *why)
+{
+	fprintf(stderr, "sendmail: %s\n", why);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct sendmail *m = &sendmail;
-	char mode = options(m, argc, argv);
+	hold_descriptors();
+	if (argc < 1 || getauxval(AT_SECURE)) return complain(EX_USAGE, "needs no privileges, and must not be made set-user-id or set-group-id");
+	if (!arguments_clean(argc, argv)) return complain(EX_USAGE, "control characters in an argument");
+	char mode = options(m, argc, argv), **rest = argv + optind;
+	int n = argc - optind;
 	if (mode == 'h') return fputs(usage, stdout), EX_OK;
 	if (mode == 'V') return puts("sendmail (smtp-handler) " VERSION), EX_OK;
-	if (!mode || !strchr("imqspv", mode)) return fputs("sendmail: wrong usage; see sendmail --help\n", stderr), EX_USAGE;
-	if (!config_load(&m->cf)) return fprintf(stderr, "sendmail: %s\n", m->cf.error), EX_CONFIG;
-	clock_signals();
-	clock_stop_on(SIGINT);
-	clock_start((unsigned)m->cf.deliver_timeout);
+	if (!mode) return complain(EX_USAGE, "wrong usage; see sendmail --help");
+	if (mode == 'd' || mode == 'D') return complain(EX_USAGE, "is no daemon: the service manager waits for mail, see smtp-handler(8)");
+	if (mode == 'v' && n == 0) return complain(EX_USAGE, "-bv: no addresses");
+	if (!config_load(&m->cf)) return complain(EX_CONFIG, m->cf.error);
 	switch (mode) {
-	case 'i': return become_with(m, "maildir-deliver", "--rebuild-aliases", argv + optind, argc - optind);
-	case 'v': return become_with(m, "maildir-deliver", "--where", argv + optind, argc - optind);
+	case 'i': return become_with(m, "maildir-deliver", "--rebuild-aliases", rest, n);
+	case 'v': return become_with(m, "maildir-deliver", "--where", rest, n);
 	case 's': return dialogue(m);
 	case 'q': return EX_OK;         /* nothing waits here */
 	case 'p': return puts("No mail waits here: what is submitted is delivered at once, or refused."), EX_OK;
-	default: return send_message(m, argv + optind, argc - optind);
+	default: return send_message(m, rest, n);
 	}
 }

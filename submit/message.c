@@ -1,4 +1,5 @@
-/* The text of a message: LF or CR LF on the way in, CR LF on the way out; not an octet else is changed, but Bcc left out and From put in where there is none.
+/* The text of a message: LF or CR LF on the way in, CR LF on the way out, a bare CR as a space; not an octet else is changed, but Bcc left out
+ * and From put in where there is none.
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 static bool keep(struct sendmail *m, const char *p, size_t n)
 {
 	size_t room = TEXT - m->have, piece = n < room ? n : room;
+	m->size += n;
 	memcpy(m->text + m->have, p, piece);
 	m->have += piece;
 	if (piece == n) return true;
@@ -54,23 +56,46 @@ static const char *first_field(const struct sendmail *m)
 	return lf ? lf + 1 : m->text;
 }
 
+/* What can be sent is known of each octet, wherever it stands.  */
+static bool look_at(struct sendmail *m, const char *p, size_t n)
+{
+	unsigned char all = 0;
+	for (size_t i = 0; i < n; i++) all |= (unsigned char)p[i];
+	m->eightbit |= all >= 0x80;
+	return !memchr(p, '\0', n);
+}
+
+static bool no_room(struct sendmail *m) { return trouble(m, EX_TEMPFAIL, "no room for a copy of the message", strerror(errno)), false; }
+
+/* Find the end of the header, of which all must be there.  */
+static bool find_header(struct sendmail *m)
+{
+	const char *s = first_field(m);
+	struct field f;
+	while (field_next(&s, m->text + m->have, &f)) continue;
+	m->header = (size_t)(s - m->text);
+	if (m->rest && m->header == m->have) return trouble(m, EX_DATAERR, "the header is too large", ""), false;
+	char behind = m->text[m->header];
+	m->text[m->header] = '\0';
+	for (s = first_field(m); *s; s++) m->utf8_header |= (unsigned char)*s >= 0x80;
+	m->utf8_header &= utf8_valid(first_field(m));   /* in any other charset it is for whoever reads it to guess */
+	m->text[m->header] = behind;
+	return true;
+}
+
 bool read_message(struct sendmail *m)
 {
 	static char piece[1 << 16];
 	ssize_t n;
-	struct field f;
 	while (!m->ended && (n = read(0, piece, sizeof piece)) != 0) {
 		if (n < 0 && errno == EINTR && !clock_stop_asked()) continue;
 		if (n < 0) return trouble(m, EX_TEMPFAIL, "standard input", strerror(errno)), false;
-		if (!take(m, piece, (size_t)n)) return trouble(m, EX_TEMPFAIL, "no room for a copy of the message", strerror(errno)), false;
+		if (!look_at(m, piece, (size_t)n)) return trouble(m, EX_DATAERR, "the message holds a NUL", ""), false;
+		if (!take(m, piece, (size_t)n)) return no_room(m);
 	}
-	if (!m->ended && !keep(m, ".\r", m->held)) return trouble(m, EX_TEMPFAIL, "no room for a copy of the message", strerror(errno)), false;
-	const char *s = first_field(m);
-	while (field_next(&s, m->text + m->have, &f)) continue;
-	m->header = (size_t)(s - m->text);
-	if (!m->rest || m->header < m->have) return true;
-	trouble(m, EX_DATAERR, "the header is too large", "");
-	return false;
+	if (!m->ended && !keep(m, ".\r", m->held)) return no_room(m);
+	if (m->rest && fflush(m->rest) != 0) return no_room(m);
+	return find_header(m);
 }
 
 static bool is_recipient(const struct field *f, bool resent)
@@ -103,39 +128,23 @@ static void feed(struct sendmail *m, const char *p, size_t n)
 	data_feed(&m->data, p, n, &end);
 }
 
-/* A phrase, quoted if it must be.  */
-static void feed_name(struct sendmail *m, const char *name)
-{
-	bool quotes = name[strcspn(name, "()<>[]:;@\\,.\"")] != '\0';
-	if (quotes) feed(m, "\"", 1);
-	for (; *name; name++) {
-		if (*name == '"' || *name == '\\') feed(m, "\\", 1);
-		feed(m, name, 1);
-	}
-	if (quotes) feed(m, "\"", 1);
-}
-
 static void write_header(struct sendmail *m, struct fields have)
 {
-	const char *s = first_field(m), *end = m->text + m->header, *name = m->full_name ? m->full_name : m->gecos;
+	char author[AUTHOR_FIELD];
+	const char *s = first_field(m), *end = m->text + m->header;
 	struct field f;
 	while (field_next(&s, end, &f))
 		if (!field_is(&f, "Bcc") && !field_is(&f, "Resent-Bcc")) feed(m, f.start, (size_t)(f.end - f.start));
-	if (have.from) return;
-	const char *address = *m->sender ? m->sender : "MAILER-DAEMON";
-	feed(m, "From: ", 6);
-	if (*name) feed_name(m, name);
-	feed(m, *name ? " <" : "<", *name ? 2 : 1);
-	feed(m, address, strlen(address));
-	feed(m, ">\n", 2);
+	if (m->data.state != DATA_LINE) feed(m, "\n", 1);       /* the last line of a message that is a header only */
+	if (!have.from) feed(m, author, author_field(m, author));
 }
 
-void write_message(struct sendmail *m, struct fields have)
+bool write_message(struct sendmail *m, struct fields have)
 {
 	static char piece[1 << 16];
 	size_t n = m->have - m->header;
 	const char *rest = m->text + m->header;
-	m->data = (struct data){ .newline = NL_LOCAL, .sink = to_hop, .ctx = &m->hop };
+	m->data = (struct data){ .newline = NL_SUBMIT, .sink = to_hop, .ctx = &m->hop };
 	write_header(m, have);
 	if (!(n > 0 && *rest == '\n') && !(n > 1 && rest[0] == '\r' && rest[1] == '\n')) feed(m, "\n", 1);
 	feed(m, rest, n);
@@ -143,4 +152,5 @@ void write_message(struct sendmail *m, struct fields have)
 	while (m->rest && (n = fread(piece, 1, sizeof piece, m->rest)) > 0) feed(m, piece, n);
 	if (m->data.state != DATA_LINE) feed(m, "\n", 1);
 	data_finish(&m->data);
+	return !m->rest || !ferror(m->rest);
 }

@@ -1,13 +1,14 @@
-/* SPDX-License-Identifier: MIT */
+/* The recipients of the envelope, from the arguments and, with -t, from the header.
+ * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 
 #include "header.h"
 #include "log.h"
 #include "submit.h"
 
-/* A bare name is one of this host.  False if it is no mailbox.  */
 bool qualify(const struct sendmail *m, const char *text, struct path *p)
 {
 	char whole[2 * PATH_MAX_LEN];
@@ -15,22 +16,25 @@ bool qualify(const struct sendmail *m, const char *text, struct path *p)
 	return snprintf(whole, sizeof whole, "%s@%s", text, m->cf.hostname) < (int)sizeof whole && mailbox_parse(p, whole);
 }
 
-void add_recipient(struct sendmail *m, const char *text)
+/* A domain has no case (RFC 5321 2.4).  */
+static bool same(const char *a, const char *b)
 {
-	struct path p;
-	if (!qualify(m, text, &p)) {
-		trouble(m, EX_DATAERR, "this is no address", log_escape((char[400]){ 0 }, 400, text));
-		return;
-	}
+	const char *at = strrchr(a, '@');
+	size_t n = (size_t)(at - a);
+	return strncmp(a, b, n) == 0 && strcasecmp(a + n, b + n) == 0;
+}
+
+static void add_recipient(struct sendmail *m, const struct path *p)
+{
 	for (struct recipient *r = m->rcpts; r; r = r->next)
-		if (strcmp(r->address, p.text) == 0) return;
+		if (same(r->address, p->text)) return;
 	struct recipient *r = m->count < RCPT_MAX ? calloc(1, sizeof *r) : NULL;
 	if (!r) {
-		trouble(m, EX_UNAVAILABLE, p.text, "too many recipients");
+		trouble(m, EX_UNAVAILABLE, p->text, "too many recipients");
 		return;
 	}
-	strcpy(r->address, p.text);
-	m->utf8 |= p.utf8;
+	strcpy(r->address, p->text);
+	m->utf8 |= p->utf8;
 	m->count++;
 	*m->last = r;
 	m->last = &r->next;
@@ -38,10 +42,16 @@ void add_recipient(struct sendmail *m, const char *text)
 
 void add_list(struct sendmail *m, const char *s, const char *end)
 {
-	char text[PATH_MAX_LEN + 2];
+	char text[PATH_MAX_LEN + 2], shown[600];
 	enum address_kind kind;
-	while ((kind = address_next(&s, end, text, sizeof text)) != ADDRESS_END) {
-		if (kind == ADDRESS_GOOD) add_recipient(m, text);
-		else trouble(m, EX_DATAERR, "an address that cannot be read", log_escape((char[600]){ 0 }, 600, text));
+	struct path p;
+	for (const char *from = s; (kind = address_next(&s, end, text, sizeof text)) != ADDRESS_END; from = s) {
+		if (kind == ADDRESS_GOOD && qualify(m, text, &p)) {
+			add_recipient(m, &p);
+			continue;
+		}
+		while (from < s && (*from == ' ' || *from == '\t' || *from == '\r' || *from == '\n')) from++;
+		snprintf(text, sizeof text, "%.*s", (int)strcspn(from, "\r\n") < (int)(s - from) ? (int)strcspn(from, "\r\n") : (int)(s - from), from);
+		trouble(m, EX_DATAERR, log_escape(shown, sizeof shown, text), "this is no address");
 	}
 }

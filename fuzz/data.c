@@ -51,9 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char a[ROOM * 2], b[ROOM * 2], c[ROOM * 2];
 	fuzz_take(data, size, ROOM);
-	unsigned only = control() % 4;
+	unsigned only = control() % 5;
 	if (fuzz.cut % 8 == 0) fuzz.cut++;      /* whole is done anyway */
-	for (unsigned how = 0; how < 16; how++) {
+	for (unsigned how = 0; how < 20; how++) {
 		enum newline newline = (enum newline)(how / 4);
 		if (fuzz.n > 64 && newline != only) continue;
 		bool dots = how & 1, lf = how & 2;

@@ -58,6 +58,9 @@ static inline void model_text(struct message *m, enum newline newline, bool lf, 
 		bool wrong = s[i] == '\r' || s[i] == '\n' || s[i] == '\0';
 		if (s[i] == '\n' && newline == NL_NORMALIZE) {
 			model_eol(m, lf);
+		} else if (s[i] == '\r' && newline == NL_SUBMIT) {
+			m->out[m->n++] = ' ';
+			m->size++;
 		} else if (wrong && newline != NL_LOCAL) {
 			m->bad = true;
 		} else {

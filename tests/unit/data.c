@@ -5,8 +5,8 @@
 
 #include "check.h"
 
-enum { MODES = 4, SMALL = 256 };
-static const char *const mode_names[MODES] = { "strict", "normalize", "lenient", "local" };
+enum { MODES = 5, TABLED = 4, SMALL = 256 };
+static const char *const mode_names[MODES] = { "strict", "normalize", "lenient", "local", "submit" };
 
 /* What came of feeding a message.  */
 struct result {
@@ -90,7 +90,7 @@ static struct result model(struct setup how, const char *s, size_t n, char *out)
 {
 	struct result r = { .out = out };
 	struct model m = { .r = &r, .how = how };
-	bool line_start = true, local = how.newline == NL_LOCAL, lf_ends = how.newline == NL_LENIENT || local;
+	bool line_start = true, local = how.newline == NL_LOCAL, spaces = how.newline == NL_SUBMIT, lf_ends = how.newline == NL_LENIENT || local || spaces;
 	size_t i = 0;
 	while (i < n) {
 		const char *p = s + i;
@@ -119,6 +119,8 @@ static struct result model(struct setup how, const char *s, size_t n, char *out)
 		if (*p == '\n' && how.newline != NL_STRICT) {
 			put_eol(&m);
 			line_start = lf_ends;
+		} else if (*p == '\r' && spaces) {
+			put(&m, ' ');
 		} else if (*p == '\n' || (!local && (*p == '\r' || *p == '\0'))) {
 			put_bad(&m);
 		} else {
@@ -170,7 +172,7 @@ struct want { const char *out; size_t n, end; };
 #define ALL(text, end) { OUT(text, end), OUT(text, end), OUT(text, end), OUT(text, end) }
 #define BAD_LOCAL(text, end) { BAD(end), BAD(end), BAD(end), OUT(text, end) }           /* bad, but for a local file */
 
-struct row { const char *what, *in; size_t n; struct want want[MODES]; };
+struct row { const char *what, *in; size_t n; struct want want[TABLED]; };
 
 static const struct row data_rows[] = {
 	/* strict, normalize, lenient, local */
@@ -274,15 +276,17 @@ static const struct row chunk_rows[] = {
 	{ "8-bit, controls, blanks", BYTES("\xff\x80\x01\x7f\t \r\n"), ALL("\xff\x80\x01\x7f\t \n", 0) },
 };
 
-/* A row's expectation as a result: its line ends as they are asked for, size and lines counted.  */
+/* A row's expectation as a result: its line ends as they are asked for, size and lines counted.  The last mode is as the one before it, but for CR and NUL.  */
 static struct result wanted(const struct row *row, struct setup how, char *out)
 {
-	const struct want *w = &row->want[how.newline];
+	bool submit = how.newline == NL_SUBMIT;
+	const struct want *w = &row->want[submit ? NL_LOCAL : how.newline];
 	struct result r = { .out = out, .bad = !w->out, .end = w->end != 0, .taken = w->end == 0 || w->end == WHOLE ? row->n : w->end };
 	for (size_t i = 0; i < w->n; i++) {
 		bool lf = w->out[i] == '\n';
 		if (lf && !how.lf) out[r.n++] = '\r';
-		out[r.n++] = w->out[i];
+		out[r.n++] = submit && w->out[i] == '\r' ? ' ' : w->out[i];
+		r.bad |= submit && w->out[i] == '\0';
 		r.lines += lf;
 		r.size += lf ? 2 : 1;
 	}
@@ -372,7 +376,7 @@ static void test_random(void)
 			}
 		}
 		uint64_t bits = random_next(&seed);
-		struct setup how = { (enum newline)(bits % MODES), bits & 4, bits & 8 };
+		struct setup how = { (enum newline)(bits % MODES), bits >> 20 & 1, bits >> 21 & 1 };
 		if (!compare(how, in, n, random_next(&seed) & random_next(&seed))) {
 			check(false, "random message %u", i);
 			return;
@@ -432,7 +436,7 @@ int main(void)
 {
 	test_rows(data_rows, COUNT(data_rows), true);
 	test_rows(chunk_rows, COUNT(chunk_rows), false);
-	for (unsigned i = 0; i < 16; i++) test_all_short((struct setup){ (enum newline)(i % MODES), i & 4, i & 8 });
+	for (unsigned i = 0; i < 4 * MODES; i++) test_all_short((struct setup){ (enum newline)(i % MODES), i / MODES & 1, i / MODES & 2 });
 	test_random();
 	test_large(false);
 	test_large(true);

@@ -108,6 +108,14 @@ static void read_angle(struct scan *c)
 	if (c->at < c->end) c->at++;
 }
 
+/* Something behind the bracket.  What is in quotes stays in them, or a comma there would part it and make an address of it.  */
+static void read_excess(struct scan *c)
+{
+	if (*c->at == '"' || *c->at == '[') copy_quoted(c, *c->at == '"' ? '"' : ']');
+	else c->at++;
+	c->bad = true;
+}
+
 /* One member, up to its comma or the end of its group.  */
 static void read_member(struct scan *c)
 {
@@ -117,7 +125,7 @@ static void read_member(struct scan *c)
 		else if (o == ' ' || o == '\t' || o == '\r' || o == '\n') c->at++, c->parted = c->n > 0;
 		else if (o == '<' && !c->angle) read_angle(c);
 		else if (o == ':' && !c->angle) restart(c);     /* the name of a group */
-		else if (c->angle) c->bad = true, c->at++;      /* something behind the bracket */
+		else if (c->angle) read_excess(c);
 		else add_word(c);
 	}
 	if (c->at < c->end) c->at++;

@@ -133,6 +133,8 @@ static const struct { const char *in, *want; } lists[] = {
 	{ "a@b.example c@d.example", "! " },
 	{ "<a@b.example> <c@d.example>", "! " },
 	{ "<a@b.example> c", "! " },
+	{ "<a@b.example> \"x, c@d.example, y\", e", "! e " },
+	{ "<a@b.example> [x, c@d.example, y], e", "! e " },
 	{ "<a@b.example", "! " },
 	{ "<a b@c.example>, d", "! d " },
 	{ "<<a@b.example>>, d", "! d " },

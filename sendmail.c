@@ -55,7 +55,9 @@ static int become_with(struct sendmail *m, const char *name, const char *option,
 	if (option) argv[argc++] = (char *)option;
 	if (n > 0) argv[argc++] = (char *)"--";
 	for (int i = 0; i < n; i++) argv[argc++] = rest[i];
-	return become(name, argv);
+	int status = become(name, argv);
+	free(argv);
+	return status;
 }
 
 /* -bs: with whom listens on the socket, else with a server of our own.  */

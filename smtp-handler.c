@@ -197,7 +197,7 @@ static void handler_tell(struct session *s, const struct event *e)
 static bool handler_tls_ready(struct session *s)
 {
 	struct handler *h = s->ctx;
-	char ready;
+	char ready = '\0';
 	int fd = keeper_ask_tls();
 	if (fd < 0) return false;
 	struct io io = { .in = fd, .out = fd, .ibuf = &ready, .isize = 1, .end = s->io.end };

@@ -21,11 +21,12 @@ void trace_date(char *out, time_t t)
 size_t trace_received(char *out, const struct received *r)
 {
 	char date[TRACE_DATE];
+	const char *tls = r->tls ? r->tls : "";
 	bool address = strpbrk(r->peer, ".:") != NULL;  /* else it is "local" */
 	const char *open = !address ? "" : strchr(r->peer, ':') ? "[IPv6:" : "[";
 	trace_date(date, r->date);
 	int n = snprintf(out, TRACE_RECEIVED, "Received: from %.255s (%s%.64s%s)%s%.120s%s\r\n\tby %.255s with %.16s id %.64s%s%.254s%s;\r\n\t%s\r\n", r->helo, open, r->peer, address ? "]" : "",
-		*r->tls ? "\r\n\t(" : "", r->tls, *r->tls ? ")" : "", r->hostname, r->with, r->id, r->rcpt ? "\r\n\tfor <" : "", r->rcpt ? r->rcpt : "", r->rcpt ? ">" : "", date);
+		*tls ? "\r\n\t(" : "", tls, *tls ? ")" : "", r->hostname, r->with, r->id, r->rcpt ? "\r\n\tfor <" : "", r->rcpt ? r->rcpt : "", r->rcpt ? ">" : "", date);
 	return (size_t)n;
 }
 

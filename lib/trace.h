@@ -13,9 +13,9 @@ void trace_date(char *out, time_t t);
 
 struct received {
 	const char *helo, *peer, *hostname, *with, *id;
-	const char *tls;        /* what stands in a comment behind the peer, "" for nothing */
 	const char *rcpt;       /* the only recipient, or NULL */
 	time_t date;
+	const char *tls;        /* what stands in a comment behind the peer; "" or NULL for nothing */
 };
 /* The folded header with CRLF line ends.  Returns its length, less than TRACE_RECEIVED.  */
 size_t trace_received(char *out, const struct received *r);

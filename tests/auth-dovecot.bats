@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # AUTH through Dovecot: a real one, and one that does not keep to the protocol.
-# shellcheck disable=SC2030,SC2031
+# shellcheck disable=SC2030,SC2031,SC2034
 load helper
 load peers
 

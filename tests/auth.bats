@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # AUTH (RFC 4954): by a checkpassword program, by smtp-passwd, by Dovecot.
-# shellcheck disable=SC2030,SC2031
+# shellcheck disable=SC2030,SC2031,SC2034
 load helper
 load servers
 load tls

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Who the client is, when a proxy or another mail server stands before us: PROXY (versions 1 and 2), XCLIENT.
-# shellcheck disable=SC2030,SC2031
+# shellcheck disable=SC2030,SC2031,SC2034,SC2120
 load helper
 load servers
 load tls

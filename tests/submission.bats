@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Mail from users and from programs of this host: the profiles, what is added to a header, the local socket; and the clients that people use, with TLS and a password.
-# shellcheck disable=SC2030,SC2031
+# shellcheck disable=SC2030,SC2031,SC2034
 load helper
 load servers
 load tls

@@ -126,7 +126,7 @@ static bool host_name(char out[256], const char *name)
 /* The certificate of the name, or one of the domain above it that is good for it.  */
 static void choose(SSL *ssl, const struct chooser *c)
 {
-	struct pair p;
+	struct pair p = { .cert = "" };
 	const char *parent = strchr(c->name, '.');
 	if (pair_exists(c->cf, c->name, &p)) {
 		load(ssl, NULL, &p);

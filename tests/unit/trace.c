@@ -88,21 +88,25 @@ static void test_dates_against_library(void)
 static void test_received(void)
 {
 	static const struct { const char *what; struct received in; const char *want; } rows[] = {
-		{ "TRC-01 IPv4, one recipient", { "client.example.org", "192.0.2.1", "mx.example.net", "ESMTP", "abc.1", "user@example.net", 1704067200 },
+		{ "TRC-01 IPv4, one recipient", { "client.example.org", "192.0.2.1", "mx.example.net", "ESMTP", "abc.1", "user@example.net", 1704067200, NULL },
 			"Received: from client.example.org ([192.0.2.1])\r\n\tby mx.example.net with ESMTP id abc.1\r\n\tfor <user@example.net>;\r\n"
 			"\tMon, 1 Jan 2024 00:00:00 +0000\r\n" },
-		{ "TRC-02 IPv6", { "[IPv6:2001:db8::1]", "2001:db8::1", "mx.example.net", "SMTP", "abc.2", "user@example.net", 0 },
+		{ "TRC-02 IPv6", { "[IPv6:2001:db8::1]", "2001:db8::1", "mx.example.net", "SMTP", "abc.2", "user@example.net", 0, NULL },
 			"Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\tby mx.example.net with SMTP id abc.2\r\n\tfor <user@example.net>;\r\n"
 			"\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
-		{ "TRC-04 no FOR", { "a", "::1", "b", "UTF8SMTP", "i.65535", NULL, 0 },
+		{ "TRC-04 no FOR", { "a", "::1", "b", "UTF8SMTP", "i.65535", NULL, 0, NULL },
 			"Received: from a ([IPv6:::1])\r\n\tby b with UTF8SMTP id i.65535;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
-		{ "local peer", { "a", "local", "b", "LMTP", "i", "\"a b\"@c", 0 },
+		{ "local peer", { "a", "local", "b", "LMTP", "i", "\"a b\"@c", 0, NULL },
 			"Received: from a (local)\r\n\tby b with LMTP id i\r\n\tfor <\"a b\"@c>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
-		{ "local peer, no FOR", { "a", "local", "b", "ESMTP", "i", NULL, 0 },
+		{ "local peer, no FOR", { "a", "local", "b", "ESMTP", "i", NULL, 0, NULL },
 			"Received: from a (local)\r\n\tby b with ESMTP id i;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
-		{ "a literal as name", { "[192.0.2.1]", "192.0.2.1", "[192.0.2.2]", "ESMTP", "i", NULL, 0 },
+		{ "TLS", { "a", "192.0.2.1", "b", "ESMTPSA", "i", NULL, 0, "TLS1.3 TLS_AES_256_GCM_SHA384" },
+			"Received: from a ([192.0.2.1])\r\n\t(TLS1.3 TLS_AES_256_GCM_SHA384)\r\n\tby b with ESMTPSA id i;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
+		{ "no TLS", { "a", "local", "b", "ESMTP", "i", NULL, 0, "" },
+			"Received: from a (local)\r\n\tby b with ESMTP id i;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
+		{ "a literal as name", { "[192.0.2.1]", "192.0.2.1", "[192.0.2.2]", "ESMTP", "i", NULL, 0, NULL },
 			"Received: from [192.0.2.1] ([192.0.2.1])\r\n\tby [192.0.2.2] with ESMTP id i;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
-		{ "no format string (P8)", { "%s", "1.2.3.4", "%n", "%d", "%%", "%s@%n", 0 },
+		{ "no format string (P8)", { "%s", "1.2.3.4", "%n", "%d", "%%", "%s@%n", 0, NULL },
 			"Received: from %s ([1.2.3.4])\r\n\tby %n with %d id %%\r\n\tfor <%s@%n>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -118,9 +122,10 @@ static void test_received_limits(void)
 {
 	enum { LONGEST_LINE = 1000, DOMAIN = 255, PATH = 254 };
 	static char name[DOMAIN + 1], path[PATH + 1], got[TRACE_RECEIVED + 1];
+	static const char tls[] = "TLS1.2 ECDHE-ECDSA-CHACHA20-POLY1305 c=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 	memset(name, 'n', DOMAIN);
 	memset(path, 'p', PATH);
-	struct received r = { name, "2001:db8:1111:2222:3333:4444:255.255.255.255", name, "UTF8LMTPSA", "0123456789abcdef0123456789abcdef.4294967295", path, 253402300799 };
+	struct received r = { name, "2001:db8:1111:2222:3333:4444:255.255.255.255", name, "UTF8LMTPSA", "0123456789abcdef0123456789abcdef.4294967295", path, 253402300799, tls };
 	memset(got, '#', sizeof got);
 	size_t n = trace_received(got, &r), names = 0, paths = 0, longest = 0;
 	check(n < TRACE_RECEIVED && got[n] == '\0' && got[TRACE_RECEIVED] == '#', "the longest Received fits");
@@ -141,7 +146,7 @@ static void test_received_limits(void)
 	memset(got, '#', sizeof got);
 	static char huge[5000];
 	memset(huge, 'h', sizeof huge - 1);
-	n = trace_received(got, &(struct received){ huge, huge, huge, huge, huge, huge, 0 });
+	n = trace_received(got, &(struct received){ huge, huge, huge, huge, huge, huge, 0, huge });
 	check(n < TRACE_RECEIVED && got[n] == '\0' && got[TRACE_RECEIVED] == '#', "what is longer than can be is cut, not overrun");
 }
 

@@ -104,8 +104,8 @@ static uint64_t lot(const char *name, const char *hash)
 	return v ^ v >> 32;
 }
 
-/* Read the whole file, wherever the user is, so that this takes as long for every name.  An unknown name gets the hash of a user, drawn by name and (as they are secret) the
- * hashes: always the same one, and every kind of hash, as costly as it is, as often as users have it.  */
+/* Read the whole file, wherever the user is, so that this takes as long for every name.  An unknown name gets the hash of a user, drawn by name and (as they
+ * are secret) the hashes: always the same one, and every kind of hash, as costly as it is, as often as users have it.  */
 static bool find(FILE *f, const char *name, struct found *found)
 {
 	char hash[CRYPT_OUTPUT_SIZE];

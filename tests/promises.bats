@@ -288,7 +288,7 @@ EOF
 	echo "$seen"
 	[[ $seen == *"75 421"*"0 451"*"0 250"* ]]
 	grep -q 'no socket for the speaker: ' "$LOG"
-	grep -q 'no socket for the next hop: ' "$LOG"
+	grep -q 'no socket for a program: ' "$LOG"
 }
 
 @test "P9: whatever ends the helper, the answer is 4xx" {

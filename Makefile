@@ -31,7 +31,7 @@ LIB = access address beside clock complete config data dovecot envelope helper i
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
 SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit relay)
-TLS = tls $(addprefix tls/,certificate stream walls)
+TLS = tls $(addprefix tls/,certificate serve stream walls)
 PASSWD = passwd $(addprefix passwd/,table ask change)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
@@ -133,7 +133,7 @@ MAN8 = $(addprefix man/,smtp-handler.8 maildir-deliver.8 smtp-tls.8 smtp-passwd.
 MAN7 = $(addprefix man/,smtp-handler-migration.7 smtp-handler-setup.7)
 MAN5 = man/smtp-handler.conf.5
 UNIT_FILES = smtp.socket smtp@.service submission.socket submission@.service submissions.socket submissions@.service smtp-local.socket smtp-local@.service \
-	smtp-tls.socket smtp-tls@.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
+	smtp-tls.socket smtp-tls.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
 units: $(UNIT_FILES:%=$B/units/%)
 $B/units/%: units/%.in $B/flags
 	@mkdir -p $(@D)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -23,6 +24,7 @@
 #include "network.h"
 #include "peer.h"
 #include "proxy.h"
+#include "serve.h"
 #include "stream.h"
 #include "systemd.h"
 #include "walls.h"
@@ -37,6 +39,8 @@ static struct tls {
 	struct stream stream;
 	pid_t child;
 	bool failed;            /* to raise the walls */
+	bool serving;           /* the context was made before the connection came */
+	SSL_CTX *context;
 } tls;
 
 static const char usage[] =
@@ -100,12 +104,16 @@ static bool shake_hands(struct tls *t, SSL_CTX *ctx, struct found *f)
 
 static SSL_CTX *prepare(struct tls *t)
 {
-	enum { GRACE = 60000 };
 	if (!walls_first()) return NULL;
 	t->chooser = (struct chooser){ .cf = &t->cf, .chosen = on_chosen, .ctx = t };
+	return certificate_context(&t->chooser);
+}
+
+static void begin_limits(struct tls *t)
+{
+	enum { GRACE = 60000 };
 	t->stream.end = millis() + t->cf.session_timeout + GRACE;
 	t->stream.patience = (unsigned)t->cf.command_timeout;
-	return certificate_context(&t->chooser);
 }
 
 /* The key is of no use any more.  */
@@ -146,22 +154,38 @@ static bool take_order(struct tls *t)
 	return peer_parse(t->peer, space) || (strcmp(space, "local") == 0 && strcpy(t->peer, space));
 }
 
-static int starttls(struct tls *t)
+/* The connection to the handler is descriptor 0; without a certificate it is closed, and the handler tells the client.  */
+static int starttls(void *arg)
 {
+	struct tls *t = arg;
 	struct found f;
 	char line[256];
 	if (!take_order(t)) {
 		log_line(LEVEL_ERROR, "--starttls is for smtp-handler: it hands over the connection of a client");
 		return EX_USAGE;
 	}
-	SSL_CTX *ctx = prepare(t);
-	if (!ctx) return EX_OK;         /* smtp-handler will tell the client */
+	if (!t->context && !t->serving) t->context = prepare(t);
+	if (!t->context) return EX_OK;
+	begin_limits(t);
 	t->stream.plain = 0;
-	if (send(0, "R", 1, MSG_NOSIGNAL) != 1 || !shake_hands(t, ctx, &f)) return EX_OK;
-	forget_key(t, ctx);
+	if (send(0, "R", 1, MSG_NOSIGNAL) != 1 || !shake_hands(t, t->context, &f)) return EX_OK;
+	forget_key(t, t->context);
 	int n = snprintf(line, sizeof line, "%s %s %s %s\n", f.version, f.cipher, f.name, f.client);
 	if (send(0, line, (size_t)n, MSG_NOSIGNAL) == n) carry(t);
 	return EX_OK;
+}
+
+/* --starttls with a listening socket: be ready for one connection after the other.  */
+static int serve_starttls(struct tls *t, char **argv)
+{
+	enum { IDLE = 30000 };
+	struct certificate_files files;
+	t->serving = true;
+	t->context = prepare(t);
+	if (t->context) certificate_warm(t->context, &t->chooser);
+	certificate_files(&t->cf, &files);
+	const char *const watched[] = { t->cf.file ? t->cf.file : CONFIG_FILE, (const char *)getauxval(AT_EXECFN), files.cert, files.key, *t->cf.tls_client_ca ? t->cf.tls_client_ca : "/", NULL };
+	return serve(starttls, t, watched, t->context != NULL, IDLE, argv);
 }
 
 /* --- a program behind us --- */
@@ -253,6 +277,7 @@ static int chain(struct tls *t, char **argv, bool session)
 	signal(SIGTERM, pass_on);
 	SSL_CTX *ctx = prepare(t);
 	if (!ctx) return EX_TEMPFAIL;
+	begin_limits(t);
 	if (!shake_hands(t, ctx, &f)) return EX_OK;
 	forget_key(t, ctx);
 	if (write(news[1], &f, sizeof f) != sizeof f) return EX_TEMPFAIL;
@@ -308,5 +333,6 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
+	if (order && serve_passed()) return serve_starttls(t, argv);
 	return order ? starttls(t) : chain(t, argv + optind, session);
 }

@@ -37,11 +37,15 @@ CASES = [
     Case("10mib", "10 MiB messages, 10 sessions", 10, size=10 * MIB),
     Case("r100", "100 recipients, 10 sessions", 10, recipients=100),
     Case("conn", "connect, EHLO, QUIT; 10 at a time", 10, kind="connection"),
+    Case("tls", "connect, STARTTLS, QUIT (TLS 1.3, ECDSA); 10 at a time", 10, kind="tls"),
+    Case("tlsbulk", "10 MiB messages by TLS, one connection", 1, size=10 * MIB, kind="bulk"),
 ]
 
 
 def fits(server, case):
     """None, or why this server is not measured so."""
+    if case.kind in ("tls", "bulk") and not server.tls:
+        return "without TLS here"
     if server.kind == "true" and case.kind != "connection":
         return "takes no mail"
     if case.recipients > 1 and not server.copies:
@@ -55,11 +59,11 @@ def measure(env, server, case, count):
     """-> {rate, accepted, cpu}: messages (or connections) a second until all are stored, until accepted; CPU seconds of one."""
     before = server.cgroup.cpu()
     began, started = time.time(), time.monotonic()
-    run = connect if case.kind == "connection" else send
+    run = send if case.kind == "message" else connect
     with server.network():
         run(env, server, case, count)
     took = accepted = time.monotonic() - started
-    if case.kind == "message" and server.kind == "mail":
+    if case.kind in ("message", "bulk") and server.kind == "mail":
         took = max(accepted, wait_stored(server, case, count, 20 + 4 * accepted) - began)
         time.sleep(0.05)  # a queue still removes its files
     cpu = server.cgroup.cpu() - before
@@ -75,7 +79,7 @@ def send(env, server, case, count):
 
 
 def connect(env, server, case, count):
-    generate(env, [f"{TOP}/bin/connect", str(server.port), str(case.sessions), str(count), "eof" if server.kind == "true" else "smtp"])
+    generate(env, [f"{TOP}/bin/connect", str(server.port), str(case.sessions), str(count), "eof" if server.kind == "true" else case.kind if case.kind != "connection" else "smtp"])
 
 
 def generate(env, command):

@@ -1,7 +1,9 @@
-/* connect PORT SESSIONS COUNT eof|smtp: make COUNT connections to 127.0.0.1, SESSIONS at a time, and print how many seconds that took.
- * eof: connect and wait for the end.  smtp: connect, hear the greeting, EHLO, QUIT, wait for the end.
+/* connect PORT SESSIONS COUNT eof|smtp|tls|bulk: make COUNT connections to 127.0.0.1, SESSIONS at a time, and print how many seconds that took.
+ * eof: connect and wait for the end.  smtp: connect, hear the greeting, EHLO, QUIT, wait for the end.  tls: the same,
+ * with STARTTLS, a handshake and another EHLO between.  bulk: each of the COUNT is a message of 10 MiB to bench@example.test over TLS, SESSIONS connections in all.
  * SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,13 +13,18 @@
 #include <time.h>
 #include <unistd.h>
 
+struct peer { int fd; SSL *tls; };
+
+static ssize_t get(struct peer *p, char *buf, size_t n) { return p->tls ? SSL_read(p->tls, buf, (int)n) : read(p->fd, buf, n); }
+static bool put(struct peer *p, const char *s, size_t n) { return (p->tls ? SSL_write(p->tls, s, (int)n) : write(p->fd, s, n)) == (ssize_t)n; }
+
 /* Read one reply, whole; its last line has a space behind the code.  */
-static bool reply(int s, char code)
+static bool reply(struct peer *p, char code)
 {
 	char buf[4096];
 	size_t have = 0;
 	for (;;) {
-		ssize_t n = read(s, buf + have, sizeof buf - 1 - have);
+		ssize_t n = get(p, buf + have, sizeof buf - 1 - have);
 		if (n <= 0) return false;
 		have += (size_t)n;
 		buf[have] = '\0';
@@ -30,21 +37,44 @@ static bool reply(int s, char code)
 	}
 }
 
-static bool say(int s, const char *line) { return write(s, line, strlen(line)) == (ssize_t)strlen(line); }
+static bool ask(struct peer *p, const char *line, char code) { return put(p, line, strlen(line)) && reply(p, code); }
 
-static bool connection(int port, bool smtp)
+static bool handshake(struct peer *p)
+{
+	static SSL_CTX *ctx;
+	if (!ctx) ctx = SSL_CTX_new(TLS_client_method());       /* verifies nothing, resumes nothing */
+	if (!ctx || !ask(p, "STARTTLS\r\n", '2')) return false;
+	SSL *tls = SSL_new(ctx);
+	if (!tls || SSL_set_fd(tls, p->fd) != 1 || SSL_connect(tls) != 1) return false;
+	p->tls = tls;
+	return ask(p, "EHLO client.example.org\r\n", '2');
+}
+
+static bool message(struct peer *p)
+{
+	enum { PIECE = 1 << 16, PIECES = 160 };
+	static char piece[PIECE];
+	if (!*piece) for (size_t i = 0; i < PIECE; i++) piece[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'x';
+	bool ok = ask(p, "MAIL FROM:<sender@example.org>\r\n", '2') && ask(p, "RCPT TO:<bench@example.test>\r\n", '2') && ask(p, "DATA\r\n", '3');
+	for (int i = 0; ok && i < PIECES; i++) ok = put(p, piece, PIECE);
+	return ok && ask(p, ".\r\n", '2');
+}
+
+enum mode { END, SMTP, TLS, BULK };
+
+static bool connection(int port, enum mode mode, int messages)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((unsigned short)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	char rest[512];
-	int s = socket(AF_INET, SOCK_STREAM, 0);
-	if (s < 0) return false;
-	bool ok = connect(s, (struct sockaddr *)&a, sizeof a) == 0;
-	if (ok && smtp) ok = reply(s, '2') && say(s, "EHLO client.example.org\r\n") && reply(s, '2') && say(s, "QUIT\r\n") && reply(s, '2');
-	while (ok) {
-		ssize_t n = read(s, rest, sizeof rest);
-		if (n <= 0) break;
-	}
-	close(s);
+	struct peer p = { .fd = socket(AF_INET, SOCK_STREAM, 0) };
+	if (p.fd < 0) return false;
+	bool ok = connect(p.fd, (struct sockaddr *)&a, sizeof a) == 0;
+	if (ok && mode != END) ok = reply(&p, '2') && ask(&p, "EHLO client.example.org\r\n", '2') && (mode == SMTP || handshake(&p));
+	for (int i = 0; ok && i < messages; i++) ok = message(&p);
+	if (ok && mode != END) ok = ask(&p, "QUIT\r\n", '2');
+	while (ok && get(&p, rest, sizeof rest) > 0) continue;
+	SSL_free(p.tls);
+	close(p.fd);
 	return ok;
 }
 
@@ -59,12 +89,13 @@ int main(int argc, char **argv)
 {
 	if (argc != 5) return 64;
 	int port = atoi(argv[1]), sessions = atoi(argv[2]), count = atoi(argv[3]), status = 0, failed = 0;
-	bool smtp = strcmp(argv[4], "smtp") == 0;
+	enum mode mode = strcmp(argv[4], "smtp") == 0 ? SMTP : strcmp(argv[4], "tls") == 0 ? TLS : strcmp(argv[4], "bulk") == 0 ? BULK : END;
 	double start = now();
 	for (int i = 0; i < sessions; i++)
 		if (fork() == 0) {
+			if (mode == BULK) _exit(!connection(port, mode, (count + sessions - 1) / sessions));
 			for (int n = i; n < count; n += sessions)
-				if (!connection(port, smtp)) _exit(1);
+				if (!connection(port, mode, 0)) _exit(1);
 			_exit(0);
 		}
 	while (wait(&status) > 0) failed |= status;

@@ -1,4 +1,4 @@
-"""How each server is set up: the same users, a Maildir each on the same disk, loopback only, no DNS, no TLS, everything else as the server's
+"""How each server is set up: the same users, a Maildir each on the same disk, loopback only, no DNS, TLS where a case asks for it, everything else as the server's
 makers or Debian have it, but for limits that the cases would meet (the size of a message, connections at once, messages a connection)."""
 import contextlib
 import os
@@ -22,6 +22,7 @@ class Server:
     """One server. Subclasses say how it is configured and started; kind: mail, sink (stores nothing) or true (accepts and ends)."""
     kind, owner, durable, tree, needs = "mail", "vmail", "", None, ()
     copies = True  # a mailbox for each recipient
+    tls = False  # certificate(self) is configured
 
     def __init__(self, key, label, env, **more):
         self.key, self.label, self.env = key, label, env
@@ -32,6 +33,16 @@ class Server:
         self.port = env.port()
         self.reason = None  # why it is not run
         self.__dict__.update(more)
+
+    def certificate(self):
+        """An ECDSA certificate of its own, which its owner can read; -> the directory with cert.pem and key.pem."""
+        where = f"{TOP}/tls/{self.key}"
+        os.makedirs(where)
+        sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", where + "/key.pem", "-out", where + "/cert.pem",
+           "-subj", "/CN=mx.example.test", "-days", "2")
+        uid = USERS[self.owner] if isinstance(self, Supervised) else 0
+        os.chown(where + "/key.pem", uid, uid)
+        return where
 
     def unpacked(self, tree):
         return f"{self.env.peers}/{tree}"
@@ -118,6 +129,11 @@ class Supervised(Server):
 
     def setup(self):
         write(self.conf, f"hostname = mx.example.test\nmail_root = {self.mail}\n")
+        if self.kind == "mail":
+            self.tls = True
+            where = self.certificate()
+            with open(self.conf, "a") as conf:
+                conf.write(f"tls_cert = {where}/cert.pem\ntls_key = {where}/key.pem\n")
 
     def program(self):
         return [f"{TOP}/bin/{self.build}/smtp-handler", "-C", self.conf] if self.kind == "mail" else [f"{TOP}/bin/true"]
@@ -204,9 +220,10 @@ class Exim(Server):
 
 
 class Postfix(Server):
-    tree, durable = "postfix", queued
+    tree, durable, tls = "postfix", queued, True
 
     def setup(self):
+        where = self.certificate()
         conf, queue, tree = self.conf, f"{self.dir}/queue", self.unpacked("postfix")
         postfix, postdrop = USERS["postfix"], USERS["postdrop"]
         names = ("incoming active deferred bounce defer flush hold corrupt saved trace private public maildrop pid").split()
@@ -231,7 +248,8 @@ class Postfix(Server):
             alias_maps =
             alias_database =
             message_size_limit = {SIZE}
-            smtpd_tls_security_level = none
+            smtpd_tls_security_level = may
+            smtpd_tls_chain_files = {where}/key.pem, {where}/cert.pem
             virtual_mailbox_domains = {DOMAIN}
             virtual_mailbox_base = {self.mail}
             virtual_mailbox_maps = texthash:{conf}/users
@@ -250,16 +268,19 @@ class Postfix(Server):
 
 
 class OpenSmtpd(Server):
-    tree, durable = "opensmtpd", "nothing"
+    tree, durable, tls = "opensmtpd", "nothing", True
 
     def setup(self):
+        where = self.certificate()
         spool = "/var/spool/smtpd"
         for path in self.dir + "/spool", spool, "/var/lib/opensmtpd/empty":
             os.makedirs(path, exist_ok=True)
         os.chmod(self.dir + "/spool", 0o711)
         write("/etc/mailname", "mx.example.test\n")
         write(self.conf, f"""
-            listen on 127.0.0.1 port {self.port}
+            pki mx cert "{where}/cert.pem"
+            pki mx key "{where}/key.pem"
+            listen on 127.0.0.1 port {self.port} tls pki mx
             smtp max-message-size {SIZE}
             smtp limit max-mails 1000000
             smtp limit max-rcpt 1000

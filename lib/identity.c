@@ -60,6 +60,17 @@ int identity_keep_as(uid_t uid, gid_t gid, uint32_t capabilities)
 	return e;
 }
 
+void identity_pass_on(uint32_t capabilities)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+	if (syscall(SYS_capget, &head, caps) != 0) return;
+	caps[0].inheritable |= caps[0].permitted & capabilities;
+	if (syscall(SYS_capset, &head, caps) != 0) return;
+	for (unsigned long c = 0; c < 32; c++)
+		if (caps[0].inheritable & capabilities & 1U << c) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, c, 0, 0);
+}
+
 const struct passwd *identity_local(const char *name)
 {
 	FILE *f = fopen("/etc/passwd", "re");

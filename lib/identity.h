@@ -16,6 +16,9 @@ void identity_keep(uint32_t capabilities);
 /* As root: that user from here on, with these capabilities and no others; they are lost with the next program, or identity_drop.  0 or errno.  */
 int identity_keep_as(uid_t uid, gid_t gid, uint32_t capabilities);
 
+/* Have the next program that we execute keep these, as far as we have them.  */
+void identity_pass_on(uint32_t capabilities);
+
 /* No capability any more, also for programs that are executed.  0 or errno.  */
 int identity_drop(void);
 

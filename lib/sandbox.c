@@ -102,7 +102,7 @@ bool sandbox_stream(pid_t child)
 	static const unsigned short calls[] = {
 		SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_recvfrom, SYS_sendto, SYS_recvmsg, SYS_sendmsg, SYS_shutdown, SYS_close, SYS_fcntl, SYS_ppoll,
 		SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_futex, SYS_getrandom, SYS_clock_gettime, SYS_gettimeofday, SYS_getpid, SYS_gettid,
-		SYS_rt_sigreturn, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_restart_syscall, SYS_wait4, SYS_waitid, SYS_exit, SYS_exit_group,
+		SYS_rt_sigreturn, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_restart_syscall, SYS_setsockopt, SYS_wait4, SYS_waitid, SYS_exit, SYS_exit_group,
 #ifdef SYS_poll
 		SYS_poll, SYS_time,
 #endif

@@ -56,8 +56,9 @@ bench-lookup: all
 $B/bench/true: bench/true.c $B/flags
 	@mkdir -p $(@D)
 	$(MUSL_CC) -static -O2 -o $@ $<
+$B/bench/connect: LDLIBS = -lssl -lcrypto
 $B/bench/%: bench/%.c $B/flags
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(LINK)
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(LINK) $(LDLIBS)
 
 .PHONY: check-hostile coverage check-systemd check-faults faults-table check-power fuzz fuzzers bench bench-lookup

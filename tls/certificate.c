@@ -19,8 +19,6 @@ enum { PATH_SIZE = 1024 };
 	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
 #define GROUPS "X25519:prime256v1:secp384r1"
 
-struct pair { char cert[PATH_SIZE], key[PATH_SIZE]; };
-
 const char *tls_reason(void)
 {
 	unsigned long e = ERR_peek_last_error();
@@ -44,24 +42,24 @@ static bool place(char out[PATH_SIZE], const char *path)
 }
 
 /* As certbot lays them out.  */
-static bool pair_of(const struct config *cf, const char *name, struct pair *p)
+static bool pair_of(const struct config *cf, const char *name, struct certificate_files *p)
 {
 	int n = snprintf(p->cert, PATH_SIZE, "%s/%s/fullchain.pem", cf->tls_certs, name);
 	int m = snprintf(p->key, PATH_SIZE, "%s/%s/privkey.pem", cf->tls_certs, name);
 	return n < PATH_SIZE && m < PATH_SIZE;
 }
 
-static bool pair_exists(const struct config *cf, const char *name, struct pair *p)
+static bool pair_exists(const struct config *cf, const char *name, struct certificate_files *p)
 {
 	struct stat st;
 	return pair_of(cf, name, p) && stat(p->cert, &st) == 0;         /* access(2) would not count our capability */
 }
 
 /* The first directory, in alphabetical order, that holds a certificate.  */
-static bool first_pair(const struct config *cf, struct pair *p)
+static bool first_pair(const struct config *cf, struct certificate_files *p)
 {
 	char first[256] = "";
-	struct pair try;
+	struct certificate_files try;
 	DIR *d = opendir(cf->tls_certs);
 	for (struct dirent *e; d && (e = readdir(d));)
 		if (*e->d_name != '.' && (!*first || strcmp(e->d_name, first) < 0) && pair_exists(cf, e->d_name, &try)) {
@@ -73,7 +71,7 @@ static bool first_pair(const struct config *cf, struct pair *p)
 }
 
 /* Where the default certificate is.  False after a line in the log.  */
-static bool default_pair(const struct config *cf, struct pair *p)
+static bool default_pair(const struct config *cf, struct certificate_files *p)
 {
 	if (*cf->tls_cert) {
 		if (place(p->cert, cf->tls_cert) && place(p->key, *cf->tls_key ? cf->tls_key : cf->tls_cert)) return true;
@@ -96,7 +94,7 @@ static void warn_of_age(const SSL *ssl, const SSL_CTX *ctx, const char *file)
 }
 
 /* Into the connection, or the context if that is NULL.  */
-static bool load(SSL *ssl, SSL_CTX *ctx, const struct pair *p)
+static bool load(SSL *ssl, SSL_CTX *ctx, const struct certificate_files *p)
 {
 	const char *file = p->cert;
 	ERR_clear_error();
@@ -126,7 +124,7 @@ static bool host_name(char out[256], const char *name)
 /* The certificate of the name, or one of the domain above it that is good for it.  */
 static void choose(SSL *ssl, const struct chooser *c)
 {
-	struct pair p = { .cert = "" };
+	struct certificate_files p = { .cert = "" };
 	const char *parent = strchr(c->name, '.');
 	if (pair_exists(c->cf, c->name, &p)) {
 		load(ssl, NULL, &p);
@@ -148,7 +146,7 @@ static int on_name(SSL *ssl, int *alert, void *arg)
 	bool named = host_name(c->name, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
 	if (!named) *c->name = '\0';
 	if (named && *c->cf->tls_certs) choose(ssl, c);
-	if (c->chosen) c->chosen(c->ctx);
+	if (c->chosen && !c->warming) c->chosen(c->ctx);
 	return named ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
@@ -205,7 +203,7 @@ static bool settings(SSL_CTX *ctx, const struct config *cf)
 
 SSL_CTX *certificate_context(struct chooser *chooser)
 {
-	struct pair p;
+	struct certificate_files p;
 	/* openssl.cnf could change what is promised above, and costs a millisecond */
 	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
 	if (!default_pair(chooser->cf, &p)) return NULL;
@@ -222,4 +220,37 @@ SSL_CTX *certificate_context(struct chooser *chooser)
 	SSL_CTX_set_tlsext_servername_arg(ctx, chooser);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	return ctx;
+}
+
+void certificate_files(const struct config *cf, struct certificate_files *files)
+{
+	if (!default_pair(cf, files)) *files->cert = *files->key = '\0';
+}
+
+/* Carry what one side has said to the other.  */
+static void exchange(SSL *a, SSL *b)
+{
+	enum { ROUNDS = 10 };
+	for (int i = 0; i < ROUNDS && SSL_do_handshake(a) != 1; i++) SSL_do_handshake(b);
+	SSL_do_handshake(b);
+}
+
+void certificate_warm(SSL_CTX *ctx, struct chooser *chooser)
+{
+	chooser->warming = true;        /* no client: nothing is given up */
+	BIO *ours = NULL, *theirs = NULL;
+	SSL_CTX *client_ctx = SSL_CTX_new(TLS_client_method());
+	SSL *client = client_ctx ? SSL_new(client_ctx) : NULL, *server = SSL_new(ctx);
+	if (client && server && BIO_new_bio_pair(&ours, 0, &theirs, 0) == 1) {
+		SSL_set_bio(server, ours, ours);
+		SSL_set_bio(client, theirs, theirs);
+		SSL_set_accept_state(server);
+		SSL_set_connect_state(client);
+		exchange(client, server);
+	}
+	SSL_free(client);
+	SSL_free(server);
+	SSL_CTX_free(client_ctx);
+	ERR_clear_error();
+	chooser->warming = false;
 }

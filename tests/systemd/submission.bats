@@ -33,11 +33,13 @@ setup() {
 
 # carol_has WORDS: her newest message holds them.
 carol_has() { grep -rqF -e "$1" /home/carol/Maildir/new; }
-all_idle() { soon idle; refute pgrep -x smtp-tls; [ -z "$(failures)" ]; }
+all_idle() { soon idle; soon nobody_served; [ -z "$(failures)" ]; }
+# but for the one that waits for connections
+nobody_served() { [ "$(pgrep -c -x smtp-tls)" -le 1 ]; }
 swaks_to() { swaks --server 127.0.0.1 --from a@b.example --helo c.example --to carol@localhost --timeout 20 "$@" >"$SAID" 2>&1 || { cat "$SAID"; return 1; }; }
 
 # walled: smtp-tls is behind its last walls.
-walled() { grep -q 'Seccomp:.2$' "/proc/$(pgrep -x smtp-tls)/status" 2>/dev/null; }
+walled() { grep -q 'Seccomp:.2$' "/proc/$(pgrep -n -x smtp-tls)/status" 2>/dev/null; }
 # without_capabilities PID: it has none, and can get none.
 without_capabilities() { [ "$(grep -c '^Cap\(Eff\|Prm\|Amb\|Inh\):.0000000000000000$' "/proc/$1/status")" = 4 ] && grep -q 'NoNewPrivs:.1$' "/proc/$1/status"; }
 
@@ -50,7 +52,7 @@ without_capabilities() { [ "$(grep -c '^Cap\(Eff\|Prm\|Amb\|Inh\):.0000000000000
 	openssl s_client -quiet -starttls smtp -connect 127.0.0.1:25 <&$hold >"$SAID" 2>/dev/null &
 	local client=$! tls
 	soon walled
-	tls=$(pgrep -x smtp-tls)
+	tls=$(pgrep -n -x smtp-tls)
 	[ "$(stat -c %U "/proc/$tls")" = smtp-tls ] || [ "$(awk '/^Uid:/ { print $2 }' "/proc/$tls/status")" = "$(id -u smtp-tls)" ]
 	without_capabilities "$tls"
 	kill $client
@@ -64,6 +66,26 @@ without_capabilities() { [ "$(grep -c '^Cap\(Eff\|Prm\|Amb\|Inh\):.0000000000000
 	done
 	openssl s_client -starttls smtp -servername nosuch.example.test -connect 127.0.0.1:25 </dev/null 2>/dev/null | grep -F 'subject=CN = mx.example.test'
 	openssl s_client -starttls smtp -noservername -connect 127.0.0.1:25 </dev/null 2>/dev/null | grep -F 'subject=CN = mx.example.test'
+	all_idle
+}
+
+@test "25: a renewed certificate, and a changed setting, count at the next connection" {
+	subject() { openssl s_client -starttls smtp -connect 127.0.0.1:25 </dev/null 2>/dev/null | openssl x509 -noout -subject -serial; }
+	local first pid
+	first=$(subject)
+	pid=$(pgrep -o -x smtp-tls)
+	[ "$(subject)" = "$first" ]
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /etc/tls-test/archive/mx.example.test/privkey2.pem \
+		-out /etc/tls-test/archive/mx.example.test/fullchain2.pem -subj /CN=mx.example.test -days 2 2>/dev/null
+	ln -sf ../../archive/mx.example.test/privkey2.pem $CERTS/mx.example.test/privkey.pem
+	ln -sf ../../archive/mx.example.test/fullchain2.pem $CERTS/mx.example.test/fullchain.pem
+	second=$(subject)
+	[ "${first#*serial}" != "${second#*serial}" ]
+	[[ $second == *serial* ]]
+	setting "tls_cert = $CERTS/other.example.test/fullchain.pem" "tls_key = $CERTS/other.example.test/privkey.pem"
+	subject | grep -F 'CN = other.example.test'
+	# and it was the same process all the time
+	[ "$(pgrep -o -x smtp-tls)" = "$pid" ]
 	all_idle
 }
 

@@ -120,6 +120,7 @@ def tail(path):
 class Supervised(Server):
     """program: a command for each connection."""
     durable, supervisor = ours, "tcpserver"
+    waiting = False  # smtp-tls waits on a socket and forks, instead of being started for each connection
     trees = {"openbsd-inetd": "openbsd-inetd", "inetutils-inetd": "inetutils-inetd"}
 
     def __init__(self, *args, **more):
@@ -134,11 +135,21 @@ class Supervised(Server):
             where = self.certificate()
             with open(self.conf, "a") as conf:
                 conf.write(f"tls_cert = {where}/cert.pem\ntls_key = {where}/key.pem\n")
+                conf.write(f"tls = unix:{self.dir}/tls.sock\n" if self.waiting else "")
 
     def program(self):
         return [f"{TOP}/bin/{self.build}/smtp-handler", "-C", self.conf] if self.kind == "mail" else [f"{TOP}/bin/true"]
 
     def command(self):
+        command = self.listener()
+        if not self.waiting:
+            return command
+        uid = str(USERS[self.owner])
+        beside = f"setpriv --reuid={uid} --regid={uid} --clear-groups systemd-socket-activate -l {self.dir}/tls.sock {TOP}/bin/{self.build}/smtp-tls -C {self.conf} --starttls"
+        os.chown(self.dir, int(uid), int(uid))
+        return ["sh", "-c", f'{beside} & exec "$@"', "sh", *command]
+
+    def listener(self):
         uid = str(USERS[self.owner])
         program, at = self.program(), f"127.0.0.1:{self.port}"
         if self.supervisor == "tcpserver":
@@ -315,6 +326,7 @@ def all_servers(env):
     servers = [
         s("ours", "smtp-handler, static, tcpserver", env, **static),
         s("ours-dynamic", "smtp-handler, dynamic, tcpserver", env, **dynamic),
+        s("ours-waiting", "smtp-handler, static, tcpserver; smtp-tls waits", env, waiting=True, **static),
         s("ours-activate", "smtp-handler, static, systemd-socket-activate", env, supervisor="activate", **static),
         s("ours-openbsd-inetd", "smtp-handler, static, openbsd-inetd", env, supervisor="openbsd-inetd", **static),
         s("ours-inetutils-inetd", "smtp-handler, static, inetutils-inetd", env, supervisor="inetutils-inetd", **static),

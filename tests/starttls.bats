@@ -189,6 +189,48 @@ received() { cat "$(new_files "$ROOT/example.test/alice" | head -n 1)"; }
 	rm -r "$CERTS/renewed.example.test"
 }
 
+@test "tls = unix: one smtp-tls waits, and forks for each; what has changed counts at the next connection" {
+	need_program systemd-socket-activate
+	certificate second.example.test
+	dir=$BATS_TEST_TMPDIR
+	cp "$CERTS/mx.example.test/"*.pem "$dir"
+	cat "$dir/privkey.pem" >>"$dir/fullchain.pem"
+	launch systemd-socket-activate -l "$dir/tls.sock" "$(dirname "$HANDLER")/smtp-tls" -C /dev/null -o "tls_cert=$dir/fullchain.pem" --starttls
+	waiting=$SERVER
+	until_true [ -S "$dir/tls.sock" ]
+	serve systemd_inetd -o tls_cert=/x -o "tls=may unix:$dir/tls.sock"
+	subject() { openssl s_client -starttls smtp -connect "$HOST:$PORT" </dev/null 2>/dev/null | openssl x509 -noout -subject; }
+	[ "$(subject)" = 'subject=CN = mx.example.test' ]
+	smtp <<-'E'
+		many = [connect() for _ in range(5)]
+		for s in many: s.starttls(context=tls)
+		for s in many:
+		    s.ehlo()
+		    send()
+		    s.quit()
+	E
+	[ "$(count "$ROOT/example.test/alice")" = 5 ]
+	cat "$CERTS/second.example.test/"*.pem >"$dir/new.pem"
+	mv "$dir/new.pem" "$dir/fullchain.pem"
+	[ "$(subject)" = 'subject=CN = second.example.test' ]
+	# broken: 454, and good again at the next
+	mv "$dir/fullchain.pem" "$dir/away.pem"
+	smtp <<-'E'
+		for _ in range(2):
+		    s = connect()
+		    s.ehlo()
+		    assert reply("STARTTLS") == "454 4.7.0 TLS is not available now"
+		    s.quit()
+	E
+	mv "$dir/away.pem" "$dir/fullchain.pem"
+	[ "$(subject)" = 'subject=CN = second.example.test' ]
+	# the same process all the time; none is left of those that served
+	[ "$(pgrep -x smtp-tls -P "$waiting" | wc -l)" = 0 ] || until_true no_serving
+	kill -0 "$waiting"
+	rm -r "$CERTS/second.example.test"
+}
+no_serving() { [ -z "$(pgrep -x smtp-tls -P "$waiting")" ]; }
+
 @test "a client that never finishes its handshake is ended, and nothing is left" {
 	serve systemd_inetd "${TLS[@]}" -o command_timeout=300ms
 	smtp <<-'E'

@@ -63,6 +63,14 @@ received() { cat "$(new_files "$ROOT/example.test/alice" | head -n 1)"; }
 	[ "$(content "$(new_files "$ROOT/example.test/alice")" | sha256sum | cut -d' ' -f1)" = "$out" ]
 }
 
+@test "a client whose first guess of a group is not ours says its hello twice" {
+	serve systemd_inetd "${TLS[@]}"
+	for groups in P-521:P-256 P-521:X25519; do
+		run clean_env timeout 20 openssl s_client -quiet -starttls smtp -connect "$HOST:$PORT" -tls1_3 -groups "$groups" -servername mx.example.test < <(printf 'QUIT\r\n')
+		[[ $output == *'221 2.0.0 '* ]]
+	done
+}
+
 @test "a command behind STARTTLS in the same packet is never carried out (CVE-2011-0411)" {
 	serve systemd_inetd "${TLS[@]}"
 	for injected in 'RSET\r\n' 'MAIL FROM:<evil@b.example>\r\nRCPT TO:<alice@example.test>\r\n' ' ' '\n' '\x16\x03\x01'; do

@@ -143,6 +143,8 @@ static int on_name(SSL *ssl, int *alert, void *arg)
 {
 	struct chooser *c = arg;
 	(void)alert;
+	if (c->over) return *c->name ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;       /* the second ClientHello, after a HelloRetryRequest */
+	c->over = true;
 	bool named = host_name(c->name, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
 	if (!named) *c->name = '\0';
 	if (named && *c->cf->tls_certs) choose(ssl, c);

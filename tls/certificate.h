@@ -14,6 +14,7 @@ struct chooser {
 	void *ctx;
 	bool warming;
 	char name[256];                 /* of SNI, lower-cased, "" if there was none or none that is a host name */
+	bool over;                      /* the choice was made */
 };
 
 /* A server's context by the settings (smtp-handler.conf(5), tls_...), with the default certificate loaded.  NULL after a line in the log.  */

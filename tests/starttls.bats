@@ -257,6 +257,23 @@ no_serving() { [ -z "$(pgrep -x smtp-tls -P "$waiting")" ]; }
 }
 no_children() { [ -z "$(pgrep -P "$SERVER" smtp-)" ]; }
 
+@test "a client that reads nothing and is gone: who waits to tell it more is told so at once" {
+	serve systemd_inetd "${TLS[@]}"
+	smtp <<-'E'
+		import struct
+		s = connect()
+		s.starttls(context=tls)
+		s.sock.settimeout(1)
+		try:
+		    while True: s.sock.sendall(b"HELP\r\n" * 500)
+		except TimeoutError: pass
+		s.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+		s.close()
+	E
+	until_true grep -q 'ended: client has gone' "$LOG"
+	until_true no_children
+}
+
 @test "handshakes cut at every octet: each process ends, and the next client is served" {
 	[ "${HOSTILE:-}" = full ] && rounds=10000 || rounds=150
 	serve systemd_inetd "${TLS[@]}"

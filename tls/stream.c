@@ -91,6 +91,7 @@ static void write_tls(struct stream *s, struct way *out)
 	} else if (!(out->wants = wanted(s->ssl, n))) {
 		out->ended = out->closed = true;
 		out->head = out->tail;  /* nobody will have it */
+		shutdown(s->plain, SHUT_RD);    /* and who waits to say more waits for nobody */
 	}
 }
 

@@ -143,12 +143,13 @@ static int on_name(SSL *ssl, int *alert, void *arg)
 {
 	struct chooser *c = arg;
 	(void)alert;
+	if (c->warming) return SSL_TLSEXT_ERR_NOACK;    /* no client, and nothing is given up */
 	if (c->over) return *c->name ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;       /* the second ClientHello, after a HelloRetryRequest */
 	c->over = true;
 	bool named = host_name(c->name, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
 	if (!named) *c->name = '\0';
 	if (named && *c->cf->tls_certs) choose(ssl, c);
-	if (c->chosen && !c->warming) c->chosen(c->ctx);
+	if (c->chosen) c->chosen(c->ctx);
 	return named ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
@@ -239,7 +240,7 @@ static void exchange(SSL *a, SSL *b)
 
 void certificate_warm(SSL_CTX *ctx, struct chooser *chooser)
 {
-	chooser->warming = true;        /* no client: nothing is given up */
+	chooser->warming = true;
 	BIO *ours = NULL, *theirs = NULL;
 	SSL_CTX *client_ctx = SSL_CTX_new(TLS_client_method());
 	SSL *client = client_ctx ? SSL_new(client_ctx) : NULL, *server = SSL_new(ctx);

@@ -12,7 +12,7 @@ struct chooser {
 	const struct config *cf;
 	void (*chosen)(void *ctx);      /* called once the certificate is chosen, before more of the handshake is parsed: no file is needed from then on; may be NULL */
 	void *ctx;
-	bool warming;
+	bool warming;                   /* the handshake is with ourselves */
 	char name[256];                 /* of SNI, lower-cased, "" if there was none or none that is a host name */
 	bool over;                      /* the choice was made */
 };

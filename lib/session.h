@@ -84,9 +84,6 @@ struct session {
 	bool proxied;           /* the peer is a proxy: its header comes before all else */
 	bool secure;            /* within TLS */
 	bool discreet;          /* what cannot be understood may be a password: not for the log */
-	char tls[128];          /* "TLS1.3 CIPHER", for Received and logs */
-	char user[256];         /* who has logged in, "" for nobody; and who last said to be that */
-	char claimed[256];
 	unsigned auth_failures;
 	bool silent;            /* the peer speaks first: what it says is read before it is greeted */
 	bool hung_up;           /* we ended it, not the peer */
@@ -97,6 +94,9 @@ struct session {
 	struct transaction tx;
 	struct reply made;      /* of made_reply */
 	char text[1024];
+	char tls[128];          /* "TLS1.3 CIPHER", for Received and logs */
+	char user[256];         /* who has logged in, "" for nobody; and who last said to be that */
+	char claimed[256];
 	char offered[OFFERED_MAX][PATH_MAX_LEN + 1];
 };
 

@@ -279,6 +279,42 @@ no_children() { [ -z "$(pgrep -P "$SERVER" smtp-)" ]; }
 	until_true no_children
 }
 
+<<<<<<< HEAD
+=======
+@test "a client that says no more, and says so by TCP alone, hears what becomes of its message" {
+	serve systemd_inetd "${TLS[@]}"
+	smtp <<-'E'
+		for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
+		    tls.maximum_version = version
+		    s = connect()
+		    s.starttls(context=tls)
+		    s.ehlo()
+		    assert s.mail("a@b.example")[0] == 250 and s.rcpt("alice@example.test")[0] == 250 and s.docmd("DATA")[0] == 354
+		    s.sock.sendall(b"Subject: x\r\n\r\nhello\r\n.\r\nQUIT\r\n")
+		    socket.socket.shutdown(s.sock, socket.SHUT_WR)
+		    assert s.getreply()[0] == 250 and s.getreply()[0] == 221
+	E
+}
+
+@test "while the handler waits for its next hop, the client's impatience is none of smtp-tls's business" {
+	printf '#!/bin/sh\nexec %q %q end hang\n' "$PYTHON" "$TESTS/fake-hop.py" >"$BATS_TEST_TMPDIR/hop"
+	chmod +x "$BATS_TEST_TMPDIR/hop"
+	serve systemd_inetd "${TLS[@]}" -o command_timeout=1s -o deliver_timeout=3s -o "deliver=$BATS_TEST_TMPDIR/hop"
+	smtp <<-'E'
+		import threading
+		s = connect()
+		s.starttls(context=tls)
+		s.ehlo()
+		assert s.mail("a@b.example")[0] == 250 and s.rcpt("alice@example.test")[0] == 250 and s.docmd("DATA")[0] == 354
+		def more():
+		    try: s.sock.sendall(b"Subject: x\r\n\r\nhello\r\n.\r\n" + b"NOOP\r\n" * 500000)
+		    except OSError: pass
+		threading.Thread(target=more, daemon=True).start()
+		assert s.getreply()[0] == 451
+	E
+}
+
+>>>>>>> 5a7dbc1 (smtp-tls: a handler that waited for its next hop longer than command_timeout lost its client, and the client the reply)
 @test "handshakes cut at every octet: each process ends, and the next client is served" {
 	[ "${HOSTILE:-}" = full ] && rounds=10000 || rounds=150
 	serve systemd_inetd "${TLS[@]}"

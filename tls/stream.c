@@ -145,11 +145,10 @@ static void plan(const struct stream *s, const struct way *in, const struct way 
 	fds[1] = (struct pollfd){ .fd = plain || out->closed ? s->plain : -1, .events = plain };
 }
 
-/* When the side that has something to take has taken nothing for too long.  */
-static uint64_t stall(const struct stream *s, const struct way *in, const struct way *out)
+/* When the client, who has something to take, has taken nothing for too long.  The program may wait for others, and has its own deadlines.  */
+static uint64_t stall(const struct stream *s, const struct way *out)
 {
 	uint64_t end = s->end;
-	if (!empty(in) && in->moved + s->patience < end) end = in->moved + s->patience;
 	if (!empty(out) && out->moved + s->patience < end) end = out->moved + s->patience;
 	return end;
 }
@@ -182,7 +181,7 @@ void stream_run(struct stream *s)
 	while (!out.closed || !in.closed) {
 		plan(s, &in, &out, fds);
 		bool decrypted = !in.ended && empty(&in) && !in.wants && SSL_has_pending(s->ssl);       /* no poll tells of that */
-		int ms = left(stall(s, &in, &out));
+		int ms = left(stall(s, &out));
 		if (ms == 0) break;
 		int n = poll(fds, 2, decrypted ? 0 : ms);
 		if (n < 0 && errno == EINTR) continue;

@@ -10,7 +10,7 @@ struct stream {
 	SSL *ssl;
 	int raw, plain;         /* descriptors: the client's connection, and the program's */
 	uint64_t end;           /* of the session, by millis() */
-	unsigned patience;      /* milliseconds that a side may take for what we have for it */
+	unsigned patience;      /* milliseconds that the client may take for what we have for it */
 };
 
 /* Shake hands by `deadline` (millis()).  False when it has failed: tls_reason() tells why, *late that it was the time.  */

@@ -279,8 +279,6 @@ no_children() { [ -z "$(pgrep -P "$SERVER" smtp-)" ]; }
 	until_true no_children
 }
 
-<<<<<<< HEAD
-=======
 @test "a client that says no more, and says so by TCP alone, hears what becomes of its message" {
 	serve systemd_inetd "${TLS[@]}"
 	smtp <<-'E'
@@ -314,7 +312,6 @@ no_children() { [ -z "$(pgrep -P "$SERVER" smtp-)" ]; }
 	E
 }
 
->>>>>>> 5a7dbc1 (smtp-tls: a handler that waited for its next hop longer than command_timeout lost its client, and the client the reply)
 @test "handshakes cut at every octet: each process ends, and the next client is served" {
 	[ "${HOSTILE:-}" = full ] && rounds=10000 || rounds=150
 	serve systemd_inetd "${TLS[@]}"

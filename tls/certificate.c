@@ -189,6 +189,8 @@ static bool settings(SSL_CTX *ctx, const struct config *cf)
 	SSL_CTX_set_min_proto_version(ctx, cf->tls_min == TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	/* No tickets and no cache: each connection is a process of its own, so a session could not be resumed.  */
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	/* Who ends without close_notify is answered all the same: SMTP knows its own ends, and a 250 that is not heard makes a second copy.  */
+	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

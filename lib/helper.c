@@ -143,6 +143,7 @@ int helper_close(struct helper *h, bool at_once)
 {
 	static const int steps[] = { 0, 0, SIGTERM, SIGKILL };
 	int status = 0, sent = 0;
+	struct itimerval before;
 	pid_t pid = h->pid, got = 0;
 	if (h->fd >= 0) close(h->fd);
 	if (h->other >= 0) close(h->other);
@@ -153,10 +154,11 @@ int helper_close(struct helper *h, bool at_once)
 		struct itimerval it = { .it_value.tv_sec = 2, .it_interval.tv_sec = 2 };
 		if ((sent = steps[i])) {
 			kill(pid, sent);
-			setitimer(ITIMER_REAL, &it, NULL);
+			setitimer(ITIMER_REAL, &it, sent == SIGTERM ? &before : NULL);
 		}
 		got = waitpid(pid, &status, 0);
 	}
+	if (sent) setitimer(ITIMER_REAL, &before, NULL);        /* who comes next has the time that it would have had */
 	if (got != pid) return HELPER_STUCK;
 	if (WIFEXITED(status)) return WEXITSTATUS(status);
 	return WIFSIGNALED(status) && WTERMSIG(status) == sent ? HELPER_ENDED : HELPER_SIGNAL + WTERMSIG(status);

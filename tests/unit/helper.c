@@ -18,9 +18,9 @@ static void test_clock_after_end(void)
 	clock_start(TICK * 10000);
 	check(helper_open(&h, "", 1000), "a pair for a program");
 	helper_start(&h, argv, envp, 0);
-	check_number(helper_close(&h, true), HELPER_ENDED, "a program that does not end is ended");
+	check_number((unsigned)helper_close(&h, true), HELPER_ENDED, "a program that does not end is ended");
 	getitimer(ITIMER_REAL, &it);
-	check_number(it.it_interval.tv_sec, TICK, "seconds of a tick, as before");
+	check_number((unsigned)it.it_interval.tv_sec, TICK, "seconds of a tick, as before");
 	check(it.it_value.tv_sec || it.it_value.tv_usec, "the clock runs");
 }
 

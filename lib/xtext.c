@@ -31,7 +31,7 @@ bool xtext_encode(char *out, size_t size, const char *s)
 	size_t n = 0;
 	for (; *s; s++) {
 		unsigned char c = (unsigned char)*s;
-		bool plain = c > ' ' && c < 0x7f && c != '+' && c != '=';
+		bool plain = c > ' ' && c < 0x7f && c != '+' && c != '=' && c != '<';     /* AUTH=<> stands for nobody */
 		size_t length = plain ? 1 : 3;
 		if (n + length >= size) return false;
 		if (plain) out[n] = (char)c;

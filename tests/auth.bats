@@ -168,6 +168,12 @@ ask() {
 	[ "$(sent a@b.example)" = '451 4.3.5 Mail system is not configured properly, try again later' ]
 }
 
+@test "a name that reads like nobody's in AUTH= is checked like any other" {
+	printf '#!/bin/sh\ncat <&3 >/dev/null\n' >"$PROGRAM"
+	run -0 strict "${CLEAR[@]}" -o sender_check=yes < <(printf '%s\r\n' 'EHLO c' "AUTH PLAIN $(plain '<>' secret)" 'MAIL FROM:<alice@example.test>' 'RCPT TO:<alice@example.test>' QUIT)
+	[[ $output == *'235 '*'553 5.7.1 '* ]]
+}
+
 @test "a foreign domain: 550 5.7.1 for strangers, 550 5.1.2 for users as long as nothing is sent" {
 	[ "$(ask 'MAIL FROM:<a@b.example>' 'RCPT TO:<x@far.example>' | tail -n 1)" = '550 5.7.1 Mail for that domain is not taken here' ]
 	[ "$(ask "AUTH PLAIN $(plain alice secret)" 'MAIL FROM:<a@b.example>' 'RCPT TO:<x@far.example>' | tail -n 1)" = '550 5.1.2 Leads to another host, and no mail is sent from here' ]

@@ -39,10 +39,11 @@ static const struct reply *param_smtputf8(struct session *s, const char *value)
 static const struct reply *param_auth(struct session *s, const char *value)
 {
 	if (!s->backend->lmtp && !offers_auth(s) && !*s->user) return REPLY(UNKNOWN_PARAMETER);
-	if (!value || strlen(value) >= sizeof s->tx.auth) return REPLY(BAD_PARAMETER);
-	strcpy(s->tx.auth, value);
-	bool good = strcmp(value, "<>") == 0 || xtext_decode(s->tx.auth);
-	if (!good || !s->backend->lmtp || strcmp(value, "<>") == 0) *s->tx.auth = '\0';
+	char user[3 * sizeof s->tx.auth];       /* an octet may take three */
+	if (!value || strlen(value) >= sizeof user) return REPLY(BAD_PARAMETER);
+	strcpy(user, value);
+	bool nobody = strcmp(value, "<>") == 0, good = nobody || (xtext_decode(user) && strlen(user) < sizeof s->tx.auth);
+	if (good && !nobody && s->backend->lmtp) strcpy(s->tx.auth, user);
 	return good ? NULL : REPLY(BAD_PARAMETER);
 }
 

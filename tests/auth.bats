@@ -174,6 +174,13 @@ ask() {
 	[[ $output == *'235 '*'553 5.7.1 '* ]]
 }
 
+@test "a user whose name is long and not ASCII can send" {
+	printf '#!/bin/sh\ncat <&3 >/dev/null\n' >"$PROGRAM"
+	printf -v name 'ü%.0s' {1..127}
+	run -0 strict "${CLEAR[@]}" < <(printf '%s\r\n' 'EHLO c' "AUTH PLAIN $(plain "$name" secret)" 'MAIL FROM:<a@b.example>' 'RCPT TO:<alice@example.test>' QUIT)
+	[[ $output == *'235 '*'250 2.1.5 '* ]]
+}
+
 @test "a foreign domain: 550 5.7.1 for strangers, 550 5.1.2 for users as long as nothing is sent" {
 	[ "$(ask 'MAIL FROM:<a@b.example>' 'RCPT TO:<x@far.example>' | tail -n 1)" = '550 5.7.1 Mail for that domain is not taken here' ]
 	[ "$(ask "AUTH PLAIN $(plain alice secret)" 'MAIL FROM:<a@b.example>' 'RCPT TO:<x@far.example>' | tail -n 1)" = '550 5.1.2 Leads to another host, and no mail is sent from here' ]

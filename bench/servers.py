@@ -37,7 +37,7 @@ class Server:
     def certificate(self):
         """An ECDSA certificate of its own, which its owner can read; -> the directory with cert.pem and key.pem."""
         where = f"{TOP}/tls/{self.key}"
-        os.makedirs(where)
+        os.makedirs(where, exist_ok=True)
         sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", where + "/key.pem", "-out", where + "/cert.pem",
            "-subj", "/CN=mx.example.test", "-days", "2")
         uid = USERS[self.owner] if isinstance(self, Supervised) else 0
@@ -289,9 +289,9 @@ class OpenSmtpd(Server):
         os.chmod(self.dir + "/spool", 0o711)
         write("/etc/mailname", "mx.example.test\n")
         write(self.conf, f"""
-            pki mx cert "{where}/cert.pem"
-            pki mx key "{where}/key.pem"
-            listen on 127.0.0.1 port {self.port} tls pki mx
+            pki bench cert "{where}/cert.pem"
+            pki bench key "{where}/key.pem"
+            listen on 127.0.0.1 port {self.port} tls pki bench
             smtp max-message-size {SIZE}
             smtp limit max-mails 1000000
             smtp limit max-rcpt 1000

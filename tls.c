@@ -170,6 +170,7 @@ static int starttls(void *arg)
 	t->stream.plain = 0;
 	if (send(0, "R", 1, MSG_NOSIGNAL) != 1 || !shake_hands(t, t->context, &f)) return EX_OK;
 	forget_key(t, t->context);
+	signal(SIGTERM, SIG_IGN);       /* when the host goes down smtp-handler is told too, and has last words to say, by us */
 	int n = snprintf(line, sizeof line, "%s %s %s %s\n", f.version, f.cipher, f.name, f.client);
 	if (send(0, line, (size_t)n, MSG_NOSIGNAL) == n) carry(t);
 	return EX_OK;

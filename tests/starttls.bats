@@ -313,6 +313,23 @@ no_children() { [ -z "$(pgrep -P "$SERVER" smtp-)" ]; }
 	E
 }
 
+@test "smtp-tls that is told to stop carries the last words of the handler, as at the end of the host" {
+	serve systemd_inetd "${TLS[@]}"
+	smtp <<-E
+		import os, signal, subprocess
+		def child(of, name): return int(subprocess.check_output(["pgrep", "-o", "-P", str(of), name]))
+		s = connect()
+		s.starttls(context=tls)
+		s.ehlo()
+		keeper = child($SERVER, "smtp-handler")
+		os.kill(child(keeper, "smtp-tls"), signal.SIGTERM)
+		assert reply("NOOP")[:3] == "250"
+		os.kill(keeper, signal.SIGTERM)
+		assert s.getreply()[0] == 421
+	E
+	until_true no_children
+}
+
 @test "handshakes cut at every octet: each process ends, and the next client is served" {
 	[ "${HOSTILE:-}" = full ] && rounds=10000 || rounds=150
 	serve systemd_inetd "${TLS[@]}"

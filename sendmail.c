@@ -60,10 +60,12 @@ static int become_with(struct sendmail *m, const char *name, const char *option,
 	return status;
 }
 
-/* -bs: with whom listens on the socket, else with a server of our own.  */
+/* -bs: with whom listens on the socket, else with a server of our own.  That one executes what its configuration names: not one out of a visitor's hand, when a web
+ * page passes his words on as options.  */
 static int dialogue(struct sendmail *m)
 {
 	int fd = connect_socket(&m->cf);
+	if (fd < 0 && m->cf.file) return trouble(m, EX_TEMPFAIL, m->cf.submit, strerror(errno));
 	return fd >= 0 ? relay(fd) : become_with(m, "smtp-handler", NULL, NULL, 0);
 }
 

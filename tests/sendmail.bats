@@ -153,6 +153,12 @@ taken() { "$PYTHON" -c 'import array, fcntl, sys, termios; a = array.array("i", 
 	sendmail -q
 }
 
+@test "options out of a visitor's hand, and a file that he has uploaded, execute nothing" {
+	printf '%s\n' 'auth_plaintext = yes' "auth = checkpassword:/usr/bin/touch $DIR/pwned" "deliver = /usr/bin/touch" >>"$CONF"
+	run -75 sendmail -t -i -bs < <(printf 'EHLO x\r\nAUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<alice@example.test>\r\nQUIT\r\n')
+	[ ! -e "$DIR/pwned" ]
+}
+
 # --- programs ---
 
 program() { need_program "$1"; listen; }

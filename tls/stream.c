@@ -15,7 +15,7 @@
 
 #include "clock.h"
 
-enum { BUFFER = 16384 };        /* a record of TLS */
+enum { BUFFER = 65536 };        /* some records of TLS, so that one call passes them on */
 
 struct way {
 	char data[BUFFER];
@@ -61,22 +61,23 @@ bool stream_handshake(struct stream *s, uint64_t deadline, bool *late)
 		if (p[1].revents) return false;         /* the program is gone */
 	}
 	confirm(s->raw);
+	SSL_set_read_ahead(s->ssl, 1);  /* head and body of a record by one call */
 	return true;
 }
 
-/* From the client: decrypt into the buffer.  */
+/* From the client: decrypt into the buffer, as much as is there and fits; a record has up to 16 KiB.  */
 static void read_tls(struct stream *s, struct way *in)
 {
-	ERR_clear_error();
-	int n = SSL_read(s->ssl, in->data, BUFFER);
+	int n;
+	in->head = in->tail = 0;
+	do {
+		ERR_clear_error();
+		n = SSL_read(s->ssl, in->data + in->tail, (int)(BUFFER - in->tail));
+		if (n > 0) in->tail += (size_t)n;
+	} while (n > 0 && in->tail < BUFFER);
 	in->wants = 0;
-	if (n > 0) {
-		in->head = 0;
-		in->tail = (size_t)n;
-		in->moved = millis();
-	} else if (!(in->wants = wanted(s->ssl, n))) {
-		in->ended = true;       /* with close_notify or without: SMTP knows its own ends */
-	}
+	if (in->tail > 0) in->moved = millis();
+	if (n <= 0 && !(in->wants = wanted(s->ssl, n))) in->ended = true;       /* with close_notify or without: SMTP knows its own ends */
 }
 
 /* To the client.  */

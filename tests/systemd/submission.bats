@@ -102,6 +102,26 @@ without_capabilities() { [ "$(grep -c '^Cap\(Eff\|Prm\|Amb\|Inh\):.0000000000000
 	all_idle
 }
 
+@test "25: STARTTLS with strict.conf" {
+	strict_conf smtp@.service
+	swaks_to --port 25 --tls
+	carol_has 'with ESMTPS id'
+	all_idle
+}
+
+@test "the key as a credential of systemd's, without any capability" {
+	systemd-run -q -p User=smtp-tls -p "LoadCredential=x:$CERTS/mx.example.test/privkey.pem" --wait --pipe sh -c 'cat "$CREDENTIALS_DIRECTORY/x"' >/dev/null 2>&1 ||
+		skip "here systemd cannot give a credential to a user (no ACL in /run)"
+	dropin smtp-tls.service "LoadCredential=fullchain.pem:$CERTS/other.example.test/fullchain.pem" "LoadCredential=privkey.pem:$CERTS/other.example.test/privkey.pem" \
+		AmbientCapabilities= CapabilityBoundingSet=
+	systemctl stop smtp-tls.service
+	setting 'tls_cert = fullchain.pem' 'tls_key = privkey.pem'
+	sed -i '/^tls_certs/d' /etc/smtp-handler.conf
+	openssl s_client -starttls smtp -connect 127.0.0.1:25 </dev/null 2>/dev/null | openssl x509 -noout -subject | grep -F 'CN = other.example.test'
+	systemctl stop smtp-tls.service
+	all_idle
+}
+
 @test "587: TLS and a password, or nothing" {
 	run swaks_to --port 587
 	grep -F '530 5.7.0 Must issue a STARTTLS' "$SAID"

@@ -331,7 +331,7 @@ static void next_command(struct session *s)
 		session_lost(s, got);
 	} else {
 		snprintf(start, sizeof start, "%.*s", (int)(len < 255 ? len : 255), line);      /* the verbs cut the line up */
-		s->discreet |= strncasecmp(start, "AUTH", 4) == 0;
+		s->discreet |= strncasecmp(start + strspn(start, " \t"), "AUTH", 4) == 0;
 		const struct reply *r = command(s, line, len);
 		if (r && !s->closing) respond(s, r, start);
 	}

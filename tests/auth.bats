@@ -129,6 +129,7 @@ ask() {
 @test "a password never comes to the log, whatever goes wrong" {
 	p=$(b64 'hunter2secret')
 	ask 'AUTH LOGIN' "$(b64 alice)" "$p" "$p" "AUTH PLAIN $p" "AUTH LOGIN" '*' "$p" "AUTH $p" NOOP >/dev/null
+	ask " AUTH PLAIN $p" $'\t'"AUTH PLAIN $p" >/dev/null
 	CLEAR=(-o "auth=checkpassword:$PROGRAM")
 	ask 'AUTH LOGIN' "$(b64 alice)" "$p" >/dev/null
 	say 'AUTH LOGIN' "$(b64 alice)" "$p" >/dev/null

@@ -62,7 +62,8 @@ const struct reply *verb_starttls(struct session *s, char *arg)
 		session_close(s, REPLY(BEHIND_STARTTLS), "commands behind STARTTLS");
 		return NULL;
 	}
-	if (!s->backend->tls_ready(s)) return REPLY(NO_TLS);
+	s->no_tls = s->no_tls || !s->backend->tls_ready(s);
+	if (s->no_tls) return REPLY(NO_TLS);
 	say(s, REPLY(TLS_READY));
 	io_flush(&s->io);
 	forget(s);

@@ -83,6 +83,7 @@ struct session {
 	bool closing;
 	bool proxied;           /* the peer is a proxy: its header comes before all else */
 	bool secure;            /* within TLS */
+	bool no_tls;            /* it is not to be had: each attempt is a process, and a line in the log */
 	bool discreet;          /* what cannot be understood may be a password: not for the log */
 	unsigned auth_failures;
 	bool silent;            /* the peer speaks first: what it says is read before it is greeted */

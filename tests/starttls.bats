@@ -179,6 +179,17 @@ received() { cat "$(new_files "$ROOT/example.test/alice" | head -n 1)"; }
 	no_trace
 }
 
+@test "TLS that is not to be had is tried once in a connection, however often a client asks" {
+	serve systemd_inetd "${TLS[@]}" -o tls_certs=/nonexistent
+	smtp <<-'E'
+		s = connect()
+		for _ in range(3): assert reply("STARTTLS") == "454 4.7.0 TLS is not available now"
+		s.quit()
+	E
+	until_true grep -q 'ended: quit' "$LOG"
+	[ "$(grep -c 'tls_certs: ' "$LOG")" = 1 ]
+}
+
 @test "STARTTLS is offered where a certificate is configured, and not with tls = no" {
 	[ "$(printf 'EHLO c\r\n' | strict | grep -c STARTTLS)" = 0 ]
 	[ "$(printf 'EHLO c\r\n' | strict "${TLS[@]}" | grep -c STARTTLS)" = 1 ]

@@ -319,7 +319,7 @@ int main(int argc, char **argv)
 	bool order = false;
 	int status = options(&t->cf, argc, argv, &order), passed = status < 0 && !order ? systemd_connection() : -1;
 	if (status >= 0) return status;
-	if (passed >= 0 && (dup2(passed, 0) != 0 || dup2(passed, 1) != 1)) return EX_TEMPFAIL;
+	if (passed >= 0 && (dup2(passed, 0) != 0 || dup2(passed, 1) != 1 || close(passed) != 0)) return EX_TEMPFAIL;
 	const char *invocation = getenv("INVOCATION_ID");
 	peer_find(t->peer);
 	peer_session_id(t->id);

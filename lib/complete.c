@@ -40,7 +40,7 @@ static void judge(struct complete *c)
 	if ((last == '\r' && c->len == 1) || (last != ':' && graph && !behind_name && c->len < COMPLETE_HELD) || (blank && c->len > 1 && c->len < COMPLETE_HELD)) return;
 	if (last == '\n' && c->len == 2 && c->held[0] == '\r') {        /* the empty line */
 		add_missing(c);
-	} else if ((last == ':' && c->len > 1) || (blank && c->started)) {
+	} else if ((last == ':' && c->len > 1) || (blank && c->started) || (graph && !behind_name && c->len == COMPLETE_HELD)) {  /* a name that long is none of ours */
 		c->has_date |= named(c, "Date");
 		c->has_id |= named(c, "Message-ID");
 		c->within = true;

@@ -202,7 +202,7 @@ static void serve(struct keeping *g, uint32_t request)
 static void learn_about(const struct keeping *g, struct about *about)
 {
 	about->peer[sizeof about->peer - 1] = about->user[sizeof about->user - 1] = about->tls[sizeof about->tls - 1] = '\0';
-	peer_parse(g->k->peer, about->peer);
+	if (!peer_parse(g->k->peer, about->peer) && strcmp(about->peer, "local") == 0) strcpy(g->k->peer, "local");        /* XCLIENT: not known */
 	log_about(about->user, about->tls);
 }
 

@@ -47,7 +47,7 @@ int main(void)
 		{ "hi there\r\nyou\r\n", BOTH "\r\nhi there\r\nyou\r\n" }, { "Subject: x\r\nhi\r\n", "Subject: x\r\n" BOTH "\r\nhi\r\n" }, { " folded\r\n", BOTH "\r\n folded\r\n" },
 		{ ": x\r\n\r\n", BOTH "\r\n: x\r\n\r\n" }, { "Subject: x\r\n", "Subject: x\r\n" BOTH }, { "Subject: x", "Subject: x\r\n" BOTH }, { "Date", "Date\r\n" BOTH },
 		{ "Date: 1\r\nMessage-ID: <2>\r\n", "Date: 1\r\nMessage-ID: <2>\r\n" }, { "\xc3\xa9: x\r\n\r\n", BOTH "\r\n\xc3\xa9: x\r\n\r\n" },
-		{ LONG ": y\r\n\r\n", BOTH "\r\n" LONG ": y\r\n\r\n" }, { "A: \r\n\r\n", "A: \r\n" BOTH "\r\n" }, { "A:\r\nB:\r\n\r\nx", "A:\r\nB:\r\n" BOTH "\r\nx" },
+		{ LONG ": y\r\n\r\n", LONG ": y\r\n" BOTH "\r\n" }, { "A: \r\n\r\n", "A: \r\n" BOTH "\r\n" }, { "A:\r\nB:\r\n\r\nx", "A:\r\nB:\r\n" BOTH "\r\nx" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++)
 		for (size_t piece = 1; piece < 40; piece += piece < 4 ? 1 : 35)

@@ -18,6 +18,8 @@ struct proxied {
 	size_t used;            /* octets of the header */
 };
 
+/* The header at the beginning of the n octets at `buf`; what is behind it is not looked at.  PROXY_BAD as soon as it cannot become one, but for an address of version 1,
+ * which is read when its blank has come, and the checksum that a version 2 may have (CRC32C), when the last octet has.  *p is of use with PROXY_OK only.  */
 enum proxy_result proxy_parse(const char *buf, size_t n, struct proxied *p);
 
 #endif

@@ -7,12 +7,19 @@
 #include "sasl.h"
 #include "xtext.h"
 
-static bool take_addr(struct xclient *x, const char *value)
+/* With the prefix it is IPv6, as Postfix has it.  Without, some write IPv6 too.  */
+static bool address(char out[PEER_SIZE], const char *value)
 {
 	static const char v6[] = "IPV6:";
 	size_t n = sizeof v6 - 1;
+	if (strncasecmp(value, v6, n) != 0) return peer_parse(out, value);
+	return strchr(value + n, ':') && peer_parse(out, value + n);
+}
+
+static bool take_addr(struct xclient *x, const char *value)
+{
 	x->given_addr = true;
-	return !*value || peer_parse(x->addr, strncasecmp(value, v6, n) == 0 ? value + n : value);
+	return !*value || address(x->addr, value);
 }
 
 static bool take_helo(struct xclient *x, const char *value)
@@ -38,6 +45,21 @@ static bool take_proto(struct xclient *x, const char *value)
 	return x->esmtp || !*value || strcasecmp(value, "SMTP") == 0;
 }
 
+/* Of no use to us, but a mistake in them may be one in the others too.  */
+static bool forget_addr(struct xclient *x, const char *value)
+{
+	char out[PEER_SIZE];
+	(void)x;
+	return !*value || address(out, value);
+}
+
+static bool forget_port(struct xclient *x, const char *value)
+{
+	unsigned long long n;
+	(void)x;
+	return !*value || (number_parse(value, &n) && n <= 65535);
+}
+
 static bool forget(struct xclient *x, const char *value)
 {
 	(void)x, (void)value;
@@ -45,8 +67,8 @@ static bool forget(struct xclient *x, const char *value)
 }
 
 static const struct attribute { const char *name; bool (*take)(struct xclient *x, const char *value); } attributes[] = {
-	{ "ADDR", take_addr }, { "HELO", take_helo }, { "LOGIN", take_login }, { "PROTO", take_proto }, { "NAME", forget }, { "PORT", forget },
-	{ "DESTADDR", forget }, { "DESTPORT", forget }, { "REVERSE_NAME", forget },
+	{ "ADDR", take_addr }, { "HELO", take_helo }, { "LOGIN", take_login }, { "PROTO", take_proto }, { "NAME", forget }, { "PORT", forget_port },
+	{ "DESTADDR", forget_addr }, { "DESTPORT", forget_port }, { "REVERSE_NAME", forget },
 };
 enum { ATTRIBUTES = sizeof attributes / sizeof *attributes };
 

@@ -8,10 +8,11 @@
 
 enum { TEXT = 64, BITS = 128, MAPPED = 96 /* bits before the IPv4 address in a mapped one */ };
 
+static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+
 /* All addresses are IPv6 ones here, IPv4 as mapped ones.  Returns the bits in front that are not the IPv4 address: 0 for IPv6; -1 for no address.  */
 static int address(const char *text, unsigned char a[16])
 {
-	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
 	memcpy(a, mapped, sizeof mapped);
 	if (inet_pton(AF_INET, text, a + sizeof mapped) == 1) return MAPPED;
 	return inet_pton(AF_INET6, text, a) == 1 ? 0 : -1;
@@ -64,7 +65,8 @@ bool networks_match(const char *list, const char *text)
 	unsigned char a[16], b[16];
 	int bits;
 	if (address(text, a) < 0) return false;
+	int least = memcmp(a, mapped, sizeof mapped) == 0 ? MAPPED : 0;        /* a network of IPv6, such as ::/0, has no IPv4 in it */
 	while (next(&list, b, &bits) > 0)
-		if (alike(a, b, bits)) return true;
+		if (bits >= least && alike(a, b, bits)) return true;
 	return false;
 }

@@ -7,8 +7,8 @@
 /* Whether every word of the list is an address, or an address with a prefix length that leaves no bit behind it set.  An empty list is valid.  */
 bool networks_valid(const char *list);
 
-/* Whether the address, as text, lies in one of the networks of a valid list.  An IPv4-mapped address is its IPv4 address; what is no address,
- * such as "local", is in no network.  */
+/* Whether the address, as text, lies in one of the networks of a valid list.  An IPv4-mapped address is its IPv4 address, and in no
+ * network of IPv6, not even in ::/0; what is no address, such as "local", is in no network.  */
 bool networks_match(const char *list, const char *address);
 
 #endif

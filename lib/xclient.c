@@ -19,6 +19,7 @@ static bool address(char out[PEER_SIZE], const char *value)
 static bool take_addr(struct xclient *x, const char *value)
 {
 	x->given_addr = true;
+	*x->addr = '\0';        /* the last one counts */
 	return !*value || address(x->addr, value);
 }
 

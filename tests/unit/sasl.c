@@ -23,6 +23,30 @@ static void test_base64(void)
 	}
 }
 
+/* Every octet in every place, and every last digit before the padding.  */
+static void test_digits(void)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	unsigned wrong = 0;
+	char out[3];
+	for (int c = 0; c < 256; c++) {
+		const char *digit = c ? strchr(digits, c) : NULL;
+		unsigned v = digit ? (unsigned)(digit - digits) : 0;
+		for (unsigned place = 0; place < 4; place++) {
+			char in[4] = { 'A', 'A', 'A', 'A' };
+			in[place] = (char)c;
+			bool padded = c == '=' && place == 3;
+			wrong += base64_decode(out, sizeof out, in, sizeof in) != (digit ? 3 : padded ? 2 : -1);
+			uint32_t want = v << (18 - 6 * place);
+			if (digit) wrong += ((uint32_t)(unsigned char)out[0] << 16 | (uint32_t)(unsigned char)out[1] << 8 | (unsigned char)out[2]) != want;
+		}
+		char one[4] = { 'A', (char)c, '=', '=' }, two[4] = { 'A', 'A', (char)c, '=' };
+		wrong += base64_decode(out, sizeof out, one, sizeof one) != (digit && v % 16 == 0 ? 1 : -1);
+		wrong += base64_decode(out, sizeof out, two, sizeof two) != (digit && v % 4 == 0 ? 2 : c == '=' ? 1 : -1);
+	}
+	check_number(wrong, 0, "an octet that was read wrongly");
+}
+
 static void test_plain(void)
 {
 	static const struct { const char *msg; size_t n; const char *user, *password; } rows[] = {
@@ -31,7 +55,8 @@ static void test_plain(void)
 		{ BYTES(""), NULL, NULL }, { BYTES("\0"), NULL, NULL }, { BYTES("\0alice"), NULL, NULL }, { BYTES("\0alice\0"), NULL, NULL }, { BYTES("\0\0secret"), NULL, NULL },
 		{ BYTES("bob\0alice\0secret"), NULL, NULL }, { BYTES("Alice\0alice\0secret"), NULL, NULL }, { BYTES("\0alice\0sec\0ret"), NULL, NULL }, { BYTES("\0alice\0secret\0"), NULL, NULL },
 		{ BYTES("\0al\nice\0secret"), NULL, NULL }, { BYTES("\0al\x7fice\0secret"), NULL, NULL }, { BYTES("\0\xff\0x"), NULL, NULL }, { BYTES("\0x\0\xff"), NULL, NULL },
-		{ BYTES("alice"), NULL, NULL },
+		{ BYTES("alice"), NULL, NULL }, { BYTES("\0\0"), NULL, NULL }, { BYTES("\0a\0\0"), NULL, NULL }, { BYTES("a\0\0x"), NULL, NULL }, { BYTES("a\0aa\0x"), NULL, NULL }, { BYTES("aa\0a\0x"), NULL, NULL },
+		{ BYTES("\0\xc3\0\xa9x"), NULL, NULL }, { BYTES("\0x\0\xed\xa0\x80"), NULL, NULL }, { BYTES("\0\xc2\x85\0x"), "\xc2\x85", "x" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		char msg[64] = "";
@@ -73,10 +98,28 @@ static void test_xtext(void)
 	}
 }
 
+/* Every octet as it is and as +XX.  */
+static void test_octets(void)
+{
+	unsigned wrong = 0;
+	for (int c = 1; c < 256; c++) {
+		bool control = c < ' ' || c == 0x7f, plain = !control && c != ' ' && c != '+' && c != '=';
+		char s[8] = { (char)c };
+		wrong += xtext_decode(s) != plain || (plain && (s[0] != (char)c || s[1]));
+		snprintf(s, sizeof s, "+%02Xz", (unsigned)c);
+		wrong += xtext_decode(s) == control || (!control && (s[0] != (char)c || strcmp(s + 1, "z") != 0));
+		snprintf(s, sizeof s, "+%02x", (unsigned)c);
+		if (s[1] > '9' || s[2] > '9') wrong += xtext_decode(s);
+	}
+	check_number(wrong, 0, "an octet that was read wrongly");
+}
+
 int main(void)
 {
 	test_base64();
+	test_digits();
 	test_plain();
 	test_xtext();
+	test_octets();
 	return done();
 }

@@ -11,7 +11,7 @@ certificate() {
 
 # smtp [SCRIPT]: Python, with a connected smtplib.SMTP `s`, `tls` to begin TLS with (nothing is verified), and reply() for a command.
 smtp() {
-	clean_env timeout 60 "$PYTHON" - "$HOST" "$PORT" <<E
+	clean_env timeout "${LIMIT:-60}" "$PYTHON" - "$HOST" "$PORT" <<E
 import smtplib, socket, ssl, sys, time
 host, port = sys.argv[1], int(sys.argv[2])
 tls = ssl.create_default_context()

@@ -7,16 +7,14 @@ load tls
 
 setup() { setup_mail; }
 
-# session OPTION...: what is on standard input, octet for octet, over TCP; prints what comes back with LF line ends.
-session() {
-	[ -n "${PORT:-}" ] || serve systemd_inetd "$@"
-	tcp | tr -d '\r'
-}
+# session: what is on standard input, octet for octet, over TCP; prints what comes back with LF line ends.
+session() { tcp | tr -d '\r'; }
 mail() { lines 'EHLO c' 'MAIL FROM:<a@b.example>' 'RCPT TO:<alice@example.test>' DATA 'Subject: x' '' x . QUIT; }
 received() { grep -rh -A3 '^Received:' "$ROOT/example.test/alice/new"; }
 
 @test "version 1: its address is what Received, the log and XCLIENT's list see" {
-	run -0 session -o 'proxy=127.0.0.0/8' -o xclient=203.0.113.9 < <(printf 'PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n'; mail)
+	serve systemd_inetd -o 'proxy=127.0.0.0/8' -o xclient=203.0.113.9
+	run -0 session < <(printf 'PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n'; mail)
 	[ "${lines[0]}" = '220 mx.example.test ESMTP' ]
 	[[ $output == *'250-XCLIENT '* ]]
 	[[ $output == *'250 2.0.0 Ok, stored'* ]]
@@ -52,7 +50,8 @@ received() { grep -rh -A3 '^Received:' "$ROOT/example.test/alice/new"; }
 }
 
 @test "a header from who is no proxy ends the connection, and the log says what to do" {
-	run -0 session -o proxy=192.0.2.0/24 < <(printf 'PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n'; mail)
+	serve systemd_inetd -o proxy=192.0.2.0/24
+	run -0 session < <(printf 'PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n'; mail)
 	[ "$output" = $'220 mx.example.test ESMTP\n421 4.7.0 A proxy header is not taken from here' ]
 	until_true grep -q 'a proxy that is not named in proxy =' "$LOG"
 	no_trace
@@ -73,14 +72,15 @@ received() { grep -rh -A3 '^Received:' "$ROOT/example.test/alice/new"; }
 }
 
 @test "XCLIENT LOGIN: a user whom the server before us knows" {
-	run -0 session -o xclient=127.0.0.1 -o auth=required < <(lines 'EHLO c' 'MAIL FROM:<a@b.example>' 'XCLIENT LOGIN=alice+40example.test' 'EHLO c' 'MAIL FROM:<a@b.example>' 'RCPT TO:<alice@example.test>' DATA '' x . QUIT)
+	serve systemd_inetd -o xclient=127.0.0.1 -o auth=required
+	run -0 session < <(lines 'EHLO c' 'MAIL FROM:<a@b.example>' 'XCLIENT LOGIN=alice+40example.test' 'EHLO c' 'MAIL FROM:<a@b.example>' 'RCPT TO:<alice@example.test>' DATA '' x . QUIT)
 	[[ $output == *'530 5.7.0 Authentication required'* ]]
 	[[ $output == *'250 2.0.0 Ok, stored'* ]]
 	received | grep -F 'with ESMTPA id'
 	until_true grep -q 'user=<alice@example.test>' "$LOG"
 	# a stranger is not offered it
-	unset PORT
 	stop_all
+	serve systemd_inetd
 	run -0 session < <(lines 'EHLO c' 'XCLIENT LOGIN=alice' QUIT)
 	[[ $output != *XCLIENT* ]]
 	[[ $output == *'502 5.5.1 '* ]]

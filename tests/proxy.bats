@@ -86,13 +86,13 @@ received() { grep -rh -A3 '^Received:' "$ROOT/example.test/alice/new"; }
 	[[ $output == *'502 5.5.1 '* ]]
 }
 
-@test "a real HAProxy before us, version 1 and 2; and its health check" {
+@test "a real HAProxy before us, version 1 and 2, with and without a checksum; and its health check" {
 	[ -x "$PEERS/haproxy/usr/sbin/haproxy" ] || skip "no haproxy in $PEERS: tests/peers could not unpack it"
 	lib=$(dirname "$PEERS"/wrap/usr/lib/*/libuid_wrapper.so)
 	VARIABLES=("LD_LIBRARY_PATH=$PEERS/haproxy/usr/lib/${lib##*/}:$PEERS/haproxy/lib/${lib##*/}")
 	serve systemd_inetd -o proxy=127.0.0.1
 	ours=$PORT
-	for version in send-proxy send-proxy-v2; do
+	for version in send-proxy send-proxy-v2 'send-proxy-v2 proxy-v2-options crc32c,unique-id'; do
 		front=$(free_port "$HOST")
 		cat >"$BATS_TEST_TMPDIR/haproxy.cfg" <<-E
 			global
@@ -107,7 +107,8 @@ received() { grep -rh -A3 '^Received:' "$ROOT/example.test/alice/new"; }
 			    default_backend b
 			backend b
 			    source 127.0.0.1
-			    server s 127.0.0.1:$ours $version
+			    option smtpchk HELO check.example
+			    server s 127.0.0.1:$ours check inter 1s $version
 		E
 		launch "$PEERS/haproxy/usr/sbin/haproxy" -db -f "$BATS_TEST_TMPDIR/haproxy.cfg"
 		PORT=$front
@@ -117,9 +118,13 @@ received() { grep -rh -A3 '^Received:' "$ROOT/example.test/alice/new"; }
 			send()
 			s.quit()
 		E
+		until_true grep -q 'stored: .* peer=127.0.0.77 ' "$LOG"
+		until_true grep -q 'ended: quit peer=127.0.0.1 ' "$LOG"         # the check, which the proxy makes for itself
+		kill "$SERVER"
+		wait "$SERVER" || true
+		: >"$LOG"
 	done
-	received | grep -cF '([127.0.0.77])' | grep -x 2
-	until_true grep -q 'stored: .* peer=127.0.0.77 ' "$LOG"
+	received | grep -cF '([127.0.0.77])' | grep -x 3
 }
 reachable() { exec 5<>"/dev/tcp/$HOST/$PORT" && exec 5>&-; } 2>/dev/null
 

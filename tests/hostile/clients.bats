@@ -168,7 +168,7 @@ with Session() as s:
     asked = start(*("alice+%s%d@example.test" % ("x" * 40, n) for n in range(count))) + lines("DATA") + message("many")
     out = converse(s.socket, asked, until_seen=b"Ok, stored", each=lambda: s.sample() if len(s.peaks) < 3 else None)
     s.sample()
-    bounded(s, usual, helper=768)       # room for a thousand recipients is less than that
+    bounded(s, usual, helper=1024)      # room for a thousand is 750, and the kernel counts peaks in batches of some pages for each processor
 codes = replies(out)
 assert codes == [220, 250, 250] + [250] * 1000 + [452] * (count - 1000) + [354, 250], (len(codes), codes[-3:])
 (text,) = stored().values()

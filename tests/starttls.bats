@@ -341,33 +341,44 @@ no_children() { [ -z "$(pgrep -P "$SERVER" smtp-)" ]; }
 	until_true no_children
 }
 
-@test "handshakes cut at every octet: each process ends, and the next client is served" {
-	[ "${HOSTILE:-}" = full ] && rounds=10000 LIMIT=900 || rounds=150
+@test "handshakes cut or mangled in each message of the client: each process ends, and the next client is served" {
+	[ "${HOSTILE:-}" = full ] && rounds=10000 LIMIT=1800 || rounds=200
 	serve systemd_inetd "${TLS[@]}"
 	smtp <<-E
 		import contextlib, random
-		i, o = ssl.MemoryBIO(), ssl.MemoryBIO()
-		b = tls.wrap_bio(i, o, server_hostname="mx.example.test")
-		try: b.do_handshake()
-		except ssl.SSLWantReadError: pass
-		hello = o.read()
 		r = random.Random(1)
+		def said(b, o):
+		    try: b.do_handshake()
+		    except ssl.SSLWantReadError: pass
+		    return o.read()
+		def shake(c, n, cut):
+		    i, o = ssl.MemoryBIO(), ssl.MemoryBIO()
+		    tls.maximum_version = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)[n % 2]
+		    b = tls.wrap_bio(i, o, server_hostname="mx.example.test")
+		    words = said(b, o)
+		    for _ in range(n // 2 % 2):         # its hello, or what follows the server's
+		        c.sendall(words)
+		        words = b""
+		        while not words:
+		            i.write(c.recv(65536))
+		            words = said(b, o)
+		    part = words[:r.randrange(len(words) + 1)]
+		    c.sendall(bytes(r.randrange(256) if r.randrange(40) == 0 else x for x in part) if cut == "mangled" else part)
 		for n in range($rounds):
-		    c = socket.create_connection((host, port))
+		    c = socket.create_connection((host, port), timeout=30)
 		    f = c.makefile("rwb", 0)
 		    f.readline()
 		    f.write(b"EHLO c\r\n")
 		    while f.readline()[3:4] != b" ": pass
 		    f.write(b"STARTTLS\r\n")
 		    f.readline()
-		    part = hello[:r.randrange(len(hello) + 1)]
-		    if n % 3 == 0: part = bytes(r.randrange(256) if r.randrange(40) == 0 else x for x in part)
-		    f.write(part)
+		    shake(c, n, "mangled" if n % 3 == 0 else "cut")
 		    if n % 5 == 0: c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 		    with contextlib.suppress(OSError):      # it may have given up first
-		        if n % 2 == 0: c.shutdown(socket.SHUT_WR)
+		        if n % 7 > 3: c.shutdown(socket.SHUT_WR)
 		    f.close()
 		    c.close()
+		tls.maximum_version = ssl.TLSVersion.TLSv1_3
 		s = connect()
 		s.starttls(context=tls)
 		s.ehlo()
@@ -375,6 +386,50 @@ no_children() { [ -z "$(pgrep -P "$SERVER" smtp-)" ]; }
 		s.quit()
 	E
 	[ "$(count "$ROOT/example.test/alice")" = 1 ]
+	until_true no_children
+	refute grep -E 'signal|does not end' "$LOG"
+}
+
+@test "a megabyte in records of an octet, and records that say they are larger than any may be" {
+	serve systemd_inetd "${TLS[@]}"
+	smtp <<-'E'
+		import contextlib
+		def begin():
+		    s = connect()
+		    s.ehlo()
+		    s.docmd("STARTTLS")
+		    return s
+		# before the handshake, as handshake and as what it should not be; and within TLS
+		def refused(c):
+		    with contextlib.suppress(ConnectionError):
+		        c.sendall(kind + b"\3\3\xff\xff" + b"x" * (1 << 20))
+		    with contextlib.suppress(ConnectionError):
+		        while c.recv(65536): pass
+		for kind in b"\x16", b"\x17", b"\x15":
+		    refused(begin().sock)
+		    s = begin()
+		    raw = s.sock
+		    i, o = ssl.MemoryBIO(), ssl.MemoryBIO()
+		    b = tls.wrap_bio(i, o, server_hostname="mx.example.test")
+		    while True:
+		        try: b.do_handshake()
+		        except ssl.SSLWantReadError:
+		            raw.sendall(o.read())
+		            i.write(raw.recv(65536))
+		        else: break
+		    raw.sendall(o.read())
+		    refused(raw)
+		s = connect()
+		s.starttls(context=tls)
+		s.ehlo()
+		s.mail("a@b.example")
+		s.rcpt("alice@example.test")
+		s.docmd("DATA")
+		for octet in b"Subject: octets\r\n\r\n" + (b"x" * 998 + b"\r\n") * 1051 + b".\r\n": s.sock.send(b"%c" % octet)
+		assert s.getreply()[0] == 250
+		s.quit()
+	E
+	[ "$(stat -c %s "$ROOT"/example.test/alice/new/*)" -gt $((1 << 20)) ]
 	until_true no_children
 	refute grep -E 'signal|does not end' "$LOG"
 }

@@ -5,8 +5,7 @@
 #include "dialogue.h"
 
 enum { ROOM = 30000, MESSAGES = 3 };
-static struct config cf = { .hostname = "mx.example.test", .greeting = "ESMTP", .max_recipients = RCPTS, .max_errors = 1000000, .command_timeout = 300000,
-	.data_timeout = 180000, .session_timeout = 3600000 };
+static struct config cf;
 static struct session session;
 static char input[5000], output[700], message[ROOM], got[ROOM * 2];
 static size_t message_n, got_n;
@@ -131,6 +130,13 @@ static void run(bool lmtp, bool normalize)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	if (!cf.hostname) {     /* no string of it is NULL */
+		cf.file = "/dev/null";
+		EXPECT(config_load(&cf));
+		cf.hostname = "mx.example.test";
+		cf.max_recipients = RCPTS;
+		cf.max_errors = 1000000;
+	}
 	fuzz_take(data, size, ROOM / 4);
 	size_t flags = control(), most = 1 + control() + fuzz.n / 64;
 	bool lmtp = flags & 1, normalize = flags & 2;

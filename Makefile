@@ -19,7 +19,7 @@ B ?= build$(if $(SAN),/san)
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 HARD = -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fPIE
 SANFLAGS = $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DSANDBOX='"no"')
-DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -Idelivery -Itls -Isubmit -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DSBINDIR='"$(SBINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
+DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -Idelivery -Itls -Isubmit -Iqueue -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DSBINDIR='"$(SBINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
 SYSTEMD = $(shell pkg-config --exists libsystemd 2>/dev/null && echo -DHAVE_SYSTEMD)
 , := ,
 COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
@@ -27,11 +27,12 @@ LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
 STATIC_PROGRAMS = smtp-handler maildir-deliver sendmail
 PROGRAMS = $(STATIC_PROGRAMS) smtp-tls smtp-passwd
-LIB = access address beside clock complete config data dovecot envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive reply sandbox sasl services session setting systemd trace xclient xtext
+LIB = access address beside clock complete config data dovecot dsn envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
-DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify tools alias alias-list alias-text alias-compile quota names channel monitor writer program)
+DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify outgoing tools alias alias-list alias-text alias-compile quota names channel monitor writer program) queue/entry
 SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit relay)
 TLS = tls $(addprefix tls/,certificate serve stream walls)
+QUEUE = queue $(addprefix queue/,entry spool pass work notice report report-text report-fields list)
 PASSWD = passwd $(addprefix passwd/,table ask change)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
@@ -53,6 +54,8 @@ $B/smtp-passwd: $(PASSWD:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -lcrypt -ldl
 $B/sendmail: $(SENDMAIL:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -ldl
+$B/smtp-queue: $(QUEUE:%=$B/obj/%.o) $B/libsmtp.a
+	$(CC) $(LINK) -o $@ $^ -ldl
 $B/libsmtp.a: $(LIB:%=$B/obj/lib/%.o)
 	rm -f $@; $(AR) rcs $@ $^
 # What was built with other settings (another PREFIX, other flags) is built anew.
@@ -71,6 +74,8 @@ STATIC_LINK = -static -no-pie -Wl,-z,noexecstack,-z,noseparate-code,-z,norelro $
 $B/static/smtp-handler: $(HANDLER:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
 $B/static/sendmail: $(SENDMAIL:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
+	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
+$B/static/smtp-queue: $(QUEUE:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) $(STATIC_LINK) -o $@ $^
 $B/static/maildir-deliver: $(DELIVER:%=$B/static/obj/%.o) $B/static/obj/delivery/shim.o $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) $(STATIC_LINK) -o $@ $^ $(STATIC_LIBS)
@@ -110,7 +115,7 @@ $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.
 
 include tests/proof.mk
 
-C_FILES = $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) $(PASSWD:%=%.c) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
+C_FILES = $(sort $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) $(PASSWD:%=%.c) $(QUEUE:%=%.c)) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
 SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peers demo deps coverage systemd/box) $(wildcard tests/*.ba* tests/*/*.ba*)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork

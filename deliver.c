@@ -32,7 +32,7 @@ enum { INPUT = 65536, OUTPUT = 16384, PAGE = 4096, TRACE_ROOM = 8192 };
 static struct deliver {
 	_Alignas(PAGE) uint64_t started;       /* milliseconds: the dialogue, then each message */
 	bool supervised;        /* smtp-handler started us: it keeps the time limits, and logs what became of a message */
-	char peer[PEER_SIZE], id[ID_SIZE];
+	char peer[PEER_SIZE], id[ID_SIZE], message_id[ID_SIZE + 16];
 	struct resolver resolver;
 	struct session session;
 	_Alignas(PAGE) struct config cf;
@@ -54,7 +54,8 @@ static const struct reply *deliver_sender(struct session *s)
 static const struct reply *deliver_rcpt(struct session *s, const struct path *rcpt)
 {
 	struct deliver *d = s->ctx;
-	const struct reply *r = place_recipient(&d->delivery, &d->expander, rcpt, s->tx.from.text, s->tx.declared);
+	d->expander.relay = s->tx.relay;
+	const struct reply *r = place_recipient(&d->delivery, &d->expander, &(struct asked){ rcpt, s->tx.from.text, s->tx.declared, &s->dsn });
 	return r ? r : REPLY(RCPT_OK);
 }
 
@@ -62,6 +63,11 @@ static const struct reply *deliver_begin(struct session *s)
 {
 	struct deliver *d = s->ctx;
 	d->started = millis();
+	snprintf(d->message_id, sizeof d->message_id, "%s.%u", d->id, s->messages);
+	d->delivery.outgoing.id = d->message_id;
+	d->delivery.outgoing.dsn = s->tx.dsn;
+	d->delivery.outgoing.eightbit = s->tx.eightbit;
+	d->delivery.outgoing.utf8 = s->tx.smtputf8;
 	delivery_begin(&d->delivery);
 	return NULL;
 }
@@ -95,6 +101,7 @@ static const struct reply *deliver_verify(struct session *s, const char *what, b
 	struct deliver *d = s->ctx;
 	struct path p;
 	if (!tools_parse(&d->cf, what, &p) || !*p.text) return REPLY(BAD_RCPT);
+	d->expander.relay = false;
 	const struct reply *r = verify(&d->expander, &p, list, d->answer, sizeof d->answer);
 	expand_done(&d->expander);
 	return r;
@@ -138,6 +145,7 @@ static int lmtp(struct deliver *d)
 	s->id = d->id;
 	s->size_max = d->cf.max_size + TRACE_ROOM;      /* a message of the greatest size, and the trace header before it */
 	s->rcpt_max = (unsigned)d->cf.max_recipients;
+	s->offers_dsn = true;
 	s->io = input(d);
 	s->silent = getenv("SMTP_AHEAD") != NULL;
 	d->started = millis();
@@ -202,6 +210,8 @@ static const struct reply *mda_message(struct deliver *d)
 	enum io_result got;
 	bool end;
 	m.data = &data;
+	d->delivery.outgoing.id = d->id;
+	d->delivery.outgoing.eightbit = true;   /* who calls us does not say */
 	delivery_begin(&d->delivery);
 	got = skip_from_line(&io, deadline);
 	for (;;) {
@@ -221,7 +231,8 @@ static int mda(struct deliver *d, const char *sender, char **rcpts, size_t n)
 	const struct reply *r = NULL;
 	for (size_t i = 0; i < n && !r; i++) {
 		struct path p;
-		r = tools_parse(&d->cf, rcpts[i], &p) && *p.text ? place_recipient(&d->delivery, &d->expander, &p, sender, 0) : REPLY(BAD_RCPT);
+		bool good = tools_parse(&d->cf, rcpts[i], &p) && *p.text;
+		r = good ? place_recipient(&d->delivery, &d->expander, &(struct asked){ &p, sender, 0, &(struct dsn_rcpt){ 0 } }) : REPLY(BAD_RCPT);
 	}
 	if (!r) r = mda_message(d);
 	delivery_end(&d->delivery);
@@ -364,9 +375,12 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 	if (wanted && monitor < 0) return mda_exit(REPLY(LOCAL_ERROR));         /* without it no user is known, and none shall be refused for that */
 	expander_init(&d->expander, &d->cf, &d->resolver, monitor);
 	senders_init(&d->senders, &d->cf);
-	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root);
-	int status = EX_OK;
 	delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES);
+	outgoing_open(&d->delivery.outgoing, &d->cf);
+	d->expander.queue = d->delivery.outgoing.queue >= 0;
+	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root, d->delivery.outgoing.queue);
+	int status = EX_OK;
+	d->expander.relay = o->where;   /* who asks is the administrator */
 	if (o->where) status = tools_where(&d->expander, o->rcpts, o->count);
 	else status = o->lmtp ? lmtp(d) : mda(d, from, o->rcpts, o->count);
 	monitor_end(monitor, (unsigned)(d->cf.deliver_timeout / 8) + 1000);

@@ -22,6 +22,7 @@
 #include "lmtp.h"
 #include "log.h"
 #include "login.h"
+#include "network.h"
 #include "peer.h"
 #include "session.h"
 #include "systemd.h"
@@ -76,6 +77,9 @@ static bool connect_hop(struct session *s)
 	return true;
 }
 
+/* Who may send to other hosts: a user, and the networks that are named.  */
+static bool may_relay(const struct session *s) { return *s->user || networks_match(s->cf->relay_from, s->peer); }
+
 /* What the sender said goes to the next hop with the first recipient.  */
 static const struct reply *begin_transaction(struct session *s)
 {
@@ -90,7 +94,7 @@ static const struct reply *begin_transaction(struct session *s)
 	}
 	if (s->tx.smtputf8 && !h->hop.smtputf8) return REPLY(NO_SMTPUTF8);
 	if (s->cf->sender_check && *s->user && !h->hop.auth) return REPLY(MISCONFIGURED);       /* it could not check */
-	hop_mail(&h->hop, &(struct hop_mail){ s->tx.from.text, s->tx.declared, s->tx.smtputf8, s->tx.eightbit, s->user });
+	hop_mail(&h->hop, &(struct hop_mail){ s->tx.from.text, s->tx.declared, s->tx.smtputf8, s->tx.eightbit, s->user, &s->tx.dsn, may_relay(s) });
 	return NULL;
 }
 
@@ -98,7 +102,7 @@ static const struct reply *handler_settle(struct session *s)
 {
 	struct handler *h = s->ctx;
 	const struct reply *r = hop_settle(&h->hop);
-	return r->code != 551 ? r : *s->user ? REPLY(NO_QUEUE) : REPLY(RELAY_DENIED);
+	return r->code != 551 ? r : may_relay(s) ? REPLY(NO_QUEUE) : REPLY(RELAY_DENIED);
 }
 
 static const struct reply *handler_rcpt(struct session *s, const struct path *rcpt)
@@ -107,7 +111,7 @@ static const struct reply *handler_rcpt(struct session *s, const struct path *rc
 	const struct reply *r = h->connected && h->hop.began ? NULL : begin_transaction(s);
 	if (r) return r;
 	if (!h->hop.open) return REPLY(LOCAL_ERROR);
-	hop_rcpt(&h->hop, rcpt->text);
+	hop_rcpt(&h->hop, rcpt->text, &s->dsn);
 	return h->hop.pipelining ? NULL : handler_settle(s);
 }
 
@@ -319,6 +323,7 @@ static void prepare(struct handler *h, bool is_socket)
 	s->peer = h->peer;
 	s->id = h->id;
 	s->size_max = h->cf.max_size;
+	s->offers_dsn = *h->cf.queue_dir && access(h->cf.queue_dir, F_OK) == 0;
 	s->rcpt_max = program ? (unsigned)h->cf.max_recipients : 0;
 	s->io = (struct io){ .in = 0, .out = 1, .ibuf = h->input, .isize = sizeof h->input, .obuf = h->output, .osize = sizeof h->output,
 		.strict = h->cf.strict || network };

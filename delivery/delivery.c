@@ -140,9 +140,17 @@ static void fail_writer(struct delivery *d, const struct user *u)
 	fail_elsewhere(d, NULL);
 }
 
+static void fail_queue(struct delivery *d, int error)
+{
+	if (!error || d->error) return;
+	d->error = error;
+	log_line(LEVEL_ERROR, "queue_dir = %s: %s", d->cf->queue_dir, strerror(error));
+}
+
 /* What is in memory goes to everybody who is not ours.  */
 static void write_elsewhere(struct delivery *d)
 {
+	if (d->outgoing.count > 0 && !d->error) fail_queue(d, outgoing_write(&d->outgoing, d->body, d->body_len));
 	for (size_t i = 0; i < d->users && !d->error; i++)
 		if (!writer_write(d->user[i].writer, d->body, d->body_len)) fail_writer(d, &d->user[i]);
 	if (d->jobs > 0 && !d->error) write_spool(d);
@@ -285,6 +293,7 @@ const struct reply *delivery_stage(struct delivery *d, uint64_t lines)
 	if (d->spilled && d->body_len > 0) spill(d);
 	else if (!d->spilled && !d->error) write_elsewhere(d);
 	if (!d->error) stage_ours(d);
+	if (!d->error && d->outgoing.count > 0) fail_queue(d, outgoing_stage(&d->outgoing, d->size + d->lines));
 	if (!d->error) all_writers(d, false);
 	return outcome(d);
 }
@@ -319,12 +328,14 @@ const struct reply *delivery_publish(struct delivery *d)
 {
 	if (!d->error) publish_ours(d);
 	if (!d->error) all_writers(d, true);
+	if (!d->error && d->outgoing.count > 0) fail_queue(d, outgoing_publish(&d->outgoing));  /* last: a pass may take it at once */
 	return outcome(d);
 }
 
 bool delivery_keep(struct delivery *d)
 {
 	time_t now = time(NULL);
+	outgoing_keep(&d->outgoing);    /* the others are asked for what they do not refuse */
 	for (size_t i = 0; i < d->users; i++)
 		if (!writer_keep(d->user[i].writer)) return false;
 	for (size_t i = 0; i < d->count; i++) {
@@ -359,6 +370,7 @@ void delivery_end(struct delivery *d)
 	for (size_t i = 0; i < d->jobs; i++) external_close(&d->job[i]);
 	if (d->spool >= 0) close(d->spool);
 	d->spool = -1;
+	outgoing_end(&d->outgoing);
 	if (d->count > 0) d->left_open = d->count == 1;
 	d->count = d->named = d->users = d->jobs = 0;
 }

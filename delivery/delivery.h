@@ -10,6 +10,7 @@
 #include "config.h"
 #include "maildir.h"
 #include "monitor.h"
+#include "outgoing.h"
 #include "reply.h"
 
 enum { DELIVERY_BODY = 65536, DELIVERY_JOBS = 16, DELIVERY_ROOM = 20000 };
@@ -43,6 +44,7 @@ struct delivery {
 	size_t users, jobs;
 	struct user *user;      /* room for as many as there are recipients */
 	struct external *job;
+	struct outgoing outgoing;
 	int spool;              /* the message for the jobs; -1: not made yet */
 	bool spilled;           /* the body did not fit into memory: it is in the first copy's file, the end of it still here */
 	bool apart;             /* the mailboxes have several owners: a copy must not come out of another's file */
@@ -70,11 +72,14 @@ const struct reply *delivery_add_user(struct delivery *d, const char *name, int 
 /* A program or a file; the descriptors are taken over.  */
 const struct reply *delivery_add_job(struct delivery *d, const struct external *e);
 
+/* Somebody elsewhere, or a report.  Where `origin` is not "", it is a name here: a message that carries it is a loop.  */
+const struct reply *delivery_add_remote(struct delivery *d, const struct remote *r);
+
 /* The answers that are due.  NULL, or the first refusal.  */
 const struct reply *delivery_settle(struct delivery *d);
 
 /* What was added since: one recipient may stand for many, and is refused as a whole.  */
-struct delivery_mark { size_t count, named, users, jobs; };
+struct delivery_mark { size_t count, named, users, jobs, remotes; };
 struct delivery_mark delivery_mark(const struct delivery *d);
 void delivery_rollback(struct delivery *d, struct delivery_mark mark);
 

@@ -34,12 +34,9 @@ void expander_init(struct expander *x, const struct config *cf, const struct res
 	if (x->broken_system || (e && *cf->aliases)) log_line(LEVEL_ERROR, "%s: %s", path, e == EPERM ? "others than its owner can write to it" : strerror(e));
 }
 
-static bool local_domain(const struct expander *x, const char *domain)
+static bool in_list(const char *list, const char *domain)
 {
-	const char *list = x->cf->local_domains;
 	char one[DOMAIN_MAX + 1], name[DOMAIN_MAX + 1];
-	if (x->monitor < 0 && !x->has_system && !x->broken_system) return false;
-	if (!*list) return strcmp(domain, x->host) == 0 || strcmp(domain, "localhost") == 0;
 	while (*(list += strspn(list, " ,\t"))) {
 		size_t n = strcspn(list, " ,\t");
 		snprintf(one, sizeof one, "%.*s", (int)n, list);
@@ -47,6 +44,13 @@ static bool local_domain(const struct expander *x, const char *domain)
 		list += n;
 	}
 	return false;
+}
+
+static bool local_domain(const struct expander *x, const char *domain)
+{
+	const char *list = x->cf->local_domains;
+	if (x->monitor < 0 && !x->has_system && !x->broken_system) return false;
+	return *list ? in_list(list, domain) : strcmp(domain, x->host) == 0 || strcmp(domain, "localhost") == 0;
 }
 
 /* --- members of lists --- */
@@ -287,13 +291,17 @@ static bool by_postmaster(struct expander *x, struct node *n, bool local)
 static void unknown(struct expander *x, struct node *n, bool local)
 {
 	bool member = n->parent != (uint32_t)(n - x->node);
-	if (x->resolver->root < 0 && *x->cf->mail_root && !local) {
+	bool out = x->queue && !local && (member || x->relay || in_list(x->cf->relay_domains, n->domain));
+	/* a mail_root that somebody has named, and that is not there: its domains would be taken for those of others.  The default one need not be used.  */
+	bool needed = *x->cf->mail_root && !(out && config_default(x->cf, offsetof(struct config, mail_root)));
+	if (x->resolver->root < 0 && needed && !local) {
 		node_refuse(n, REPLY(MISCONFIGURED), "mail_root cannot be opened");
 		return;
 	}
 	int known = !*x->cf->mail_root && !local ? 0 : local || strcmp(n->domain, x->host) == 0 ? 1 : resolver_domain(x->resolver, n->domain);
 	if (known < 0) node_mailbox_trouble(n, errno);
-	else if (!known && *x->cf->mail_root && resolver_empty(x->resolver)) node_trouble(n, REPLY(MISCONFIGURED), x->cf->mail_root, "holds no domain: is it mounted? (If none is wanted, set mail_root to nothing)");
+	else if (!known && needed && resolver_empty(x->resolver)) node_trouble(n, REPLY(MISCONFIGURED), x->cf->mail_root, "holds no domain: is it mounted? (If none is wanted, set mail_root to nothing)");
+	else if (!known && out) n->kind = NODE_REMOTE, node_why(n, "another host, by the queue");
 	else if (!known) node_refuse(n, member ? REPLY(NO_QUEUE) : REPLY(NOT_LOCAL), "a domain of another host");
 	else node_refuse(n, REPLY(NO_MAILBOX), "no alias, mailbox or user of that name");
 }

@@ -23,6 +23,7 @@ enum node_kind {
 	NODE_USER,              /* a user of the host; fd is the channel to his writer */
 	NODE_AGENT,             /* one of the two, whose mail goes through a program */
 	NODE_PROGRAM, NODE_FILE, NODE_INCLUDE,  /* of an alias; text is the command or path; fd is the table */
+	NODE_REMOTE,            /* of another host, for the queue; text is the address */
 	NODE_NULL,              /* /dev/null: taken, and thrown away */
 	NODE_TWICE,             /* was there before */
 	NODE_REFUSED            /* reply says why */
@@ -49,6 +50,8 @@ struct expander {
 	const struct config *cf;
 	const struct resolver *resolver;
 	int monitor;            /* -1: no users of the host, no programs */
+	bool queue;             /* there is one: members of lists may be elsewhere */
+	bool relay;             /* and who sends may have anybody there */
 	char host[DOMAIN_MAX + 1];      /* hostname, canonical */
 	struct alias_table system;      /* of local_domains */
 	bool has_system, broken_system;

@@ -2,7 +2,9 @@
  * SPDX-License-Identifier: MIT */
 #include "place.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static bool is_external(const struct node *n) { return n->kind == NODE_AGENT || n->kind == NODE_PROGRAM || n->kind == NODE_FILE; }
@@ -26,26 +28,55 @@ static const struct reply *place_external(struct delivery *d, const struct expan
 	return delivery_add_job(d, &e);
 }
 
+/* Elsewhere.  A list of ours answers for its members, so what the sender wanted to hear of the list is not asked of them (RFC 3461 5.2.7).  */
+static const struct reply *place_remote(struct delivery *d, const struct node *n, const struct addressee *a, const struct asked *asked)
+{
+	struct remote r;
+	bool itself = a->final == a->rcpt, same_sender = strcmp(a->sender, asked->from) == 0;
+	memset(&r, 0, offsetof(struct remote, dsn));
+	r.dsn = same_sender ? *asked->dsn : (struct dsn_rcpt){ 0 };
+	snprintf(r.address, sizeof r.address, "%s", n->text);
+	snprintf(r.sender, sizeof r.sender, "%s", a->sender);
+	snprintf(r.origin, sizeof r.origin, "%s", itself ? "" : a->rcpt);
+	snprintf(r.destination, sizeof r.destination, "%s", n->domain);
+	return delivery_add_remote(d, &r);
+}
+
+/* The sender wants to hear that it has arrived.  */
+static const struct reply *place_report(struct delivery *d, const struct asked *asked)
+{
+	struct remote r = { .dsn = *asked->dsn };
+	snprintf(r.address, sizeof r.address, "%s", asked->rcpt->text);
+	snprintf(r.sender, sizeof r.sender, "%s", asked->from);
+	return delivery_add_remote(d, &r);
+}
+
 /* One of the places that an address leads to.  */
-static const struct reply *place(struct delivery *d, const struct expander *x, struct node *n, const char *rcpt, const char *from, uint64_t size)
+static const struct reply *place(struct delivery *d, const struct expander *x, struct node *n, const struct asked *asked)
 {
 	char sender[PATH_MAX_LEN + 1];
 	int fd = n->fd;
-	struct addressee a = { rcpt, n == x->node ? rcpt : n->text, expand_sender(x, n, from, sender), n->detail, size };
+	const char *rcpt = asked->rcpt->text;
+	struct addressee a = { rcpt, n == x->node ? rcpt : n->text, expand_sender(x, n, asked->from, sender), n->detail, asked->size };
 	if (is_external(n)) return place_external(d, x, n, &a);
+	if (n->kind == NODE_REMOTE) return place_remote(d, n, &a, asked);
 	if (n->kind != NODE_BOX && n->kind != NODE_USER) return NULL;
 	n->fd = -1;
 	return n->kind == NODE_BOX ? delivery_add(d, fd, &a) : delivery_add_user(d, n->local, fd, &a);
 }
 
-const struct reply *place_recipient(struct delivery *d, struct expander *x, const struct path *rcpt, const char *from, uint64_t size)
+const struct reply *place_recipient(struct delivery *d, struct expander *x, const struct asked *a)
 {
 	struct delivery_mark mark = delivery_mark(d);
-	const struct reply *r = expand(x, rcpt);
-	bool external = mark.jobs > 0;
-	for (size_t i = 0; !r && i < x->count; i++) external |= is_external(&x->node[i]);
-	if (!r && external && mark.named > 0) r = REPLY(ALONE);
-	for (size_t i = 0; !r && i < x->count; i++) r = place(d, x, &x->node[i], rcpt->text, from, size);
+	const struct reply *r = expand(x, a->rcpt);
+	bool external = mark.jobs > 0, remote = false;
+	for (size_t i = 0; !r && i < x->count; i++) {
+		external |= is_external(&x->node[i]);
+		remote |= x->node[i].kind == NODE_REMOTE;
+	}
+	if (!r && external && (mark.named > 0 || mark.remotes > 0)) r = REPLY(ALONE);
+	for (size_t i = 0; !r && i < x->count; i++) r = place(d, x, &x->node[i], a);
+	if (!r && !remote && x->queue && *a->from && a->dsn->notify & NOTIFY_SUCCESS) r = place_report(d, a);
 	if (!r) r = delivery_settle(d);
 	if (r == REPLY(QUOTA_HARD) && x->count > 1) r = REPLY(QUOTA);  /* one full mailbox is no reason to refuse its list for good */
 	if (r) delivery_rollback(d, mark);

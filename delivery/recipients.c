@@ -29,6 +29,7 @@ void delivery_init(struct delivery *d, const struct config *cf, int monitor, siz
 	d->all = all;
 	d->user = user;
 	d->job = job;
+	outgoing_none(&d->outgoing);
 }
 
 static void raise_limit(struct delivery *d)
@@ -176,7 +177,15 @@ const struct reply *delivery_add_job(struct delivery *d, const struct external *
 	return NULL;
 }
 
-struct delivery_mark delivery_mark(const struct delivery *d) { return (struct delivery_mark){ d->count, d->named, d->users, d->jobs }; }
+const struct reply *delivery_add_remote(struct delivery *d, const struct remote *r)
+{
+	if (d->named == d->room) return REPLY(TOO_MANY_RCPT);
+	const struct reply *full = outgoing_add(&d->outgoing, r);
+	if (!full && *r->origin) new_name(d, r->origin, 0);
+	return full;
+}
+
+struct delivery_mark delivery_mark(const struct delivery *d) { return (struct delivery_mark){ d->count, d->named, d->users, d->jobs, d->outgoing.count }; }
 
 static void cut_names(struct delivery *d, struct name **n, size_t named)
 {
@@ -198,4 +207,5 @@ void delivery_rollback(struct delivery *d, struct delivery_mark to)
 	d->named = to.named;
 	d->users = to.users;
 	d->jobs = to.jobs;
+	d->outgoing.count = to.remotes;
 }

@@ -185,7 +185,7 @@ _Noreturn void writer_run(const struct config *cf, const struct passwd *user, in
 	w->channel = channel;
 	const struct reply *r = e ? trouble(w, "cannot become him", strerror(e)) : open_home(w);
 	if (!r) r = open_forward(w, &forward);
-	if (!r && cf->sandbox) sandbox_beneath(w->home);
+	if (!r && cf->sandbox) sandbox_beneath(w->home, -1);
 	if (!r) delivery_init(&w->delivery, cf, -1, WRITER_NAMES);
 	if (!answer(w, r) || r || !channel_send_file(channel, forward, forward < 0 ? ENOENT : 0)) _exit(EX_OK);
 	if (forward >= 0) close(forward);

@@ -213,6 +213,8 @@ void config_show(const struct config *cf)
 	}
 }
 
+bool config_default(const struct config *cf, size_t offset) { return cf->line[setting_at(offset)] == 0; }
+
 const char *config_scheme(const char *value, const char *scheme)
 {
 	size_t n = strlen(scheme);

@@ -26,6 +26,8 @@ struct access {
 	const char *via;        /* tls: "", a program, or unix:PATH; auth: "", file:PATH, checkpassword:PROGRAM ARGUMENTS or dovecot:PATH */
 };
 
+enum tls_policy { POLICY_NONE, POLICY_MAY, POLICY_ENCRYPT, POLICY_VERIFY };
+enum double_bounce { DOUBLE_POSTMASTER, DOUBLE_DROP };
 enum profile { PROFILE_NONE, PROFILE_MX, PROFILE_SUBMISSION, PROFILE_LOCAL };
 
 struct config {
@@ -33,6 +35,9 @@ struct config {
 	const char *hostname, *mail_root, *catch_all, *deliver, *postmaster, *greeting, *run_as;
 	const char *tls_cert, *tls_key, *tls_certs, *tls_ciphers, *tls_groups, *tls_client_ca;
 	const char *proxy, *xclient, *sender_table, *submit;
+	const char *queue_dir, *relayhost, *relay_auth, *relay_from, *relay_domains, *transports, *helo_name, *bind_address, *dns;
+	unsigned long long queue_parallel, queue_lifetime, queue_warn;         /* milliseconds */
+	int tls_policy, double_bounce;          /* enum tls_policy, enum double_bounce */
 	struct access tls, auth;
 	int tls_min, profile;                   /* enum tls_version, enum profile */
 	bool auth_plaintext, sender_check, add_headers;
@@ -78,6 +83,9 @@ void config_show(const struct config *cf);
 /* "-C FILE" and every "-o name=value" as they were given, for the argv of a program of ours, NULL behind them.  */
 enum { CONFIG_ARGUMENTS = 2 * CONFIG_OVERRIDES + 3 };
 void config_arguments(const struct config *cf, char *argv[CONFIG_ARGUMENTS]);
+
+/* Whether the setting at this offset of struct config was left as it is by default.  */
+bool config_default(const struct config *cf, size_t offset);
 
 /* What a setting means when it names a socket rather than a program: the rest behind "unix:" or "tcp:", else NULL.  */
 const char *config_scheme(const char *value, const char *scheme);

@@ -47,30 +47,59 @@ static const struct reply *param_auth(struct session *s, const char *value)
 	return good ? NULL : REPLY(BAD_PARAMETER);
 }
 
-static const struct mail_param {
+/* The mail server that talks LMTP to us has decided that this client may send to other hosts.  */
+static const struct reply *param_relay(struct session *s, const char *value)
+{
+	if (!s->backend->lmtp) return REPLY(UNKNOWN_PARAMETER);
+	s->tx.relay = true;
+	return value ? REPLY(BAD_PARAMETER) : NULL;
+}
+
+static const struct reply *param_ret(struct session *s, const char *value)
+{
+	if (!s->offers_dsn) return REPLY(UNKNOWN_PARAMETER);
+	return value && dsn_ret(&s->tx.dsn, value) ? NULL : REPLY(BAD_PARAMETER);
+}
+
+static const struct reply *param_envid(struct session *s, const char *value)
+{
+	if (!s->offers_dsn) return REPLY(UNKNOWN_PARAMETER);
+	return value && dsn_envid(&s->tx.dsn, value) ? NULL : REPLY(BAD_PARAMETER);
+}
+
+static const struct reply *param_notify(struct session *s, const char *value)
+{
+	return value && dsn_notify(&s->dsn, value) ? NULL : REPLY(BAD_PARAMETER);
+}
+
+static const struct reply *param_orcpt(struct session *s, const char *value)
+{
+	return value && dsn_orcpt(&s->dsn, value) ? NULL : REPLY(BAD_PARAMETER);
+}
+
+struct param {
 	const char *keyword;
 	const struct reply *(*take)(struct session *s, const char *value);
-} mail_params[] = {
-	{ "SIZE", param_size },
-	{ "BODY", param_body },
-	{ "SMTPUTF8", param_smtputf8 },
-	{ "AUTH", param_auth },
 };
-enum { MAIL_PARAMS = sizeof mail_params / sizeof *mail_params };
+static const struct param rcpt_params[] = { { "NOTIFY", param_notify }, { "ORCPT", param_orcpt }, { NULL, NULL } };
+static const struct param mail_params[] = {
+	{ "SIZE", param_size }, { "BODY", param_body }, { "SMTPUTF8", param_smtputf8 }, { "AUTH", param_auth }, { "RET", param_ret }, { "ENVID", param_envid },
+	{ "X-RELAY", param_relay }, { NULL, NULL },
+};
 
-/* All parameters of MAIL; each at most once.  NULL when they are good.  */
-static const struct reply *take_params(struct session *s, char *p)
+/* All parameters of a command; each at most once.  NULL when they are good.  */
+static const struct reply *take_params(struct session *s, const struct param *params, char *p)
 {
 	char *keyword, *value;
 	unsigned seen = 0;
 	int got;
 	while ((got = param_next(&p, &keyword, &value)) > 0) {
 		size_t i = 0;
-		while (i < MAIL_PARAMS && strcasecmp(mail_params[i].keyword, keyword) != 0) i++;
-		if (i == MAIL_PARAMS) return REPLY(UNKNOWN_PARAMETER);
+		while (params[i].keyword && strcasecmp(params[i].keyword, keyword) != 0) i++;
+		if (!params[i].keyword) return REPLY(UNKNOWN_PARAMETER);
 		if (seen & 1U << i) return REPLY(BAD_PARAMETER);
 		seen |= 1U << i;
-		const struct reply *r = mail_params[i].take(s, value);
+		const struct reply *r = params[i].take(s, value);
 		if (r) return r;
 	}
 	return got < 0 ? REPLY(BAD_PARAMETER) : NULL;
@@ -79,7 +108,7 @@ static const struct reply *take_params(struct session *s, char *p)
 const struct reply *verb_mail(struct session *s, char *arg)
 {
 	char *rest = path_after(arg, "FROM:", &s->tx.from);
-	const struct reply *r = rest ? take_params(s, rest) : REPLY(BAD_SENDER);
+	const struct reply *r = rest ? take_params(s, mail_params, rest) : REPLY(BAD_SENDER);
 	if (!r && *s->tx.from.text && !*s->tx.from.domain) r = REPLY(BAD_SENDER);       /* <postmaster> is for RCPT alone */
 	if (!r && s->tx.from.utf8 && !s->tx.smtputf8) r = REPLY(UTF8_ADDRESS);
 	if (!r && s->backend->sender) r = s->backend->sender(s);
@@ -111,10 +140,11 @@ static const struct reply *offer(struct session *s, const struct path *rcpt)
 const struct reply *verb_rcpt(struct session *s, char *arg)
 {
 	struct path rcpt;
-	char *keyword, *value, *rest = path_after(arg, "TO:", &rcpt);
+	char *rest = path_after(arg, "TO:", &rcpt);
 	if (!rest || !*rcpt.text) return REPLY(BAD_RCPT);
-	int got = param_next(&rest, &keyword, &value);
-	if (got != 0) return got < 0 ? REPLY(BAD_PARAMETER) : REPLY(UNKNOWN_PARAMETER);
+	s->dsn = (struct dsn_rcpt){ 0 };
+	const struct reply *r = take_params(s, s->offers_dsn ? rcpt_params : rcpt_params + 2, rest);
+	if (r) return r;
 	if (rcpt.utf8 && !s->tx.smtputf8) return REPLY(UTF8_ADDRESS);
 	return offer(s, &rcpt);
 }

@@ -34,14 +34,14 @@ static bool in_step(struct hop *h)
 
 static void hear_hello(struct hop *h);
 
-/* Read one reply, or one with code 354 if that is due.  A 421, or none, ends the dialogue; the session with the client goes on, so 421
+/* Read one reply, or one with the 3xx code that is due, if it is not 0.  A 421, or none, ends the dialogue; the session with the client goes on, so 421
  * becomes 451.  */
-static const struct reply *answer_or_354(struct hop *h, struct reply_text *r, bool due)
+static const struct reply *answer_or(struct hop *h, struct reply_text *r, int due)
 {
 	if (h->unheard) hear_hello(h);
 	if (!h->open) return broken(h);
 	enum io_result got = reply_read(&h->io, h->timeout, h->utf8, r);
-	bool unfit = got == IO_OK && r->reply.code / 100 == 3 && !(due && r->reply.code == 354);
+	bool unfit = got == IO_OK && r->reply.code / 100 == 3 && r->reply.code != due;
 	if (got != IO_OK || unfit) {
 		h->why = got == IO_TIMEOUT ? "it does not answer in time" : got == IO_END ? "it has closed the connection" : "it talks nonsense";
 		return broken(h);
@@ -54,7 +54,7 @@ static const struct reply *answer_or_354(struct hop *h, struct reply_text *r, bo
 	return &r->reply;
 }
 
-static const struct reply *answer(struct hop *h, struct reply_text *r) { return answer_or_354(h, r, false); }
+static const struct reply *answer(struct hop *h, struct reply_text *r) { return answer_or(h, r, 0); }
 
 /* The reply just read, in a place where it stays.  */
 static const struct reply *keep(struct hop *h)
@@ -78,7 +78,7 @@ static void learn(struct hop *h, const char *text)
 	const struct { const char *word; bool *flag; } rows[] = {
 		{ "CHUNKING", &h->chunking }, { "PIPELINING", &h->pipelining }, { "SMTPUTF8", &h->smtputf8 }, { "8BITMIME", &h->eightbit },
 		{ "SIZE", &h->size }, { "X-ALL-OR-NOTHING", &h->all_or_nothing }, { "XFORWARD", &h->xforward },
-		{ "AUTH", &h->auth },
+		{ "AUTH", &h->auth }, { "DSN", &h->dsn }, { "X-RELAY", &h->relay }, { "STARTTLS", &h->starttls },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		*rows[i].flag = false;
@@ -95,6 +95,35 @@ static unsigned learn_rcpt_max(const char *text)
 	return n < UINT_MAX ? (unsigned)n : 0;
 }
 
+/* The rest of the line "KEYWORD ...".  */
+static void learn_words(char *out, size_t size, const char *text, const char *word)
+{
+	*out = '\0';
+	for (const char *line = strchr(text, '\n'); line; line = strchr(line, '\n'))
+		if (keyword(++line, word)) snprintf(out, size, "%.*s", (int)strcspn(line, "\n"), line);
+}
+
+/* LHLO, or EHLO, or HELO where that is refused (RFC 5321 4.1.1.1).  */
+static bool hello(struct hop *h, const char *name)
+{
+	static const char *const verbs[] = { "LHLO ", "EHLO ", "HELO " };
+	for (int v = h->smtp; v < 3; v++) {
+		io_puts(&h->io, verbs[v]);
+		io_puts(&h->io, name);
+		io_puts(&h->io, "\r\n");
+		const struct reply *r = answer(h, &h->reply);
+		if (!h->open || (h->smtp && r->code / 100 != 2 && r->code / 100 != 5)) return h->open = false;
+		if (good(r)) break;
+		if (!h->smtp || v == 2) return h->open = false;
+	}
+	h->why = NULL;
+	learn(h, h->reply.text);
+	h->rcpt_max = learn_rcpt_max(h->reply.text);
+	learn_words(h->mechanisms, sizeof h->mechanisms, h->reply.text, "AUTH");
+	snprintf(h->name, sizeof h->name, "%.*s", (int)strcspn(h->reply.text, " \n"), h->reply.text);
+	return h->open;
+}
+
 /* The answers to connection and LHLO of a next hop of ours, to which more has gone out by now.  */
 static void hear_hello(struct hop *h)
 {
@@ -103,7 +132,7 @@ static void hear_hello(struct hop *h)
 	h->open = good(answer(h, &h->reply)) && good(answer(h, &h->reply));
 	if (!h->open) return;
 	learn(h, h->reply.text);
-	h->open = h->chunking && h->pipelining && h->smtputf8 && h->eightbit && h->size && h->all_or_nothing && h->auth;
+	h->open = h->chunking && h->pipelining && h->smtputf8 && h->eightbit && h->size && h->all_or_nothing && h->auth && h->dsn && h->relay;
 	h->why = h->open ? NULL : "it is not of this version";
 }
 
@@ -119,20 +148,25 @@ bool hop_open(struct hop *h, int fd, enum hop_kind kind, unsigned timeout, uint3
 	h->accepted = h->chunks_due = 0;
 	h->open = true;
 	h->unheard = ours;
-	h->chunking = h->pipelining = h->smtputf8 = h->eightbit = h->size = h->all_or_nothing = h->auth = ours;
+	h->chunking = h->pipelining = h->smtputf8 = h->eightbit = h->size = h->all_or_nothing = h->auth = h->dsn = h->relay = ours;
 	h->xforward = false;
 	h->rcpt_max = 0;
 	h->why = ours ? NULL : "it refuses us";
 	if (!ours && !(good(answer(h, &h->reply)) && in_step(h))) return h->open = false;
-	io_puts(&h->io, h->smtp ? "EHLO " : "LHLO ");
+	if (!ours) return hello(h, name);
+	io_puts(&h->io, "LHLO ");
 	io_puts(&h->io, name);
 	io_puts(&h->io, "\r\n");
-	if (ours) return true;
-	if (!good(answer(h, &h->reply))) return h->open = false;
-	h->why = NULL;
-	learn(h, h->reply.text);
-	h->rcpt_max = learn_rcpt_max(h->reply.text);
-	return h->open;
+	return true;
+}
+
+bool hop_again(struct hop *h, int fd, const char *name)
+{
+	h->io.in = h->io.out = fd;
+	h->io.head = h->io.tail = h->io.olen = 0;
+	h->io.dead = h->io.failed = false;
+	h->why = "it refuses us";
+	return hello(h, name);
 }
 
 void hop_forward(struct hop *h, const char *peer, const char *id)
@@ -159,19 +193,34 @@ void hop_mail(struct hop *h, const struct hop_mail *mail)
 		io_puts(&h->io, " AUTH=");
 		io_puts(&h->io, auth);
 	}
+	if (h->relay && mail->relay) io_puts(&h->io, " X-RELAY");
+	if (h->dsn && mail->dsn && mail->dsn->ret) io_puts(&h->io, mail->dsn->ret == 'F' ? " RET=FULL" : " RET=HDRS");
+	if (h->dsn && mail->dsn && *mail->dsn->envid) {
+		io_puts(&h->io, " ENVID=");
+		io_puts(&h->io, mail->dsn->envid);
+	}
 	io_puts(&h->io, "\r\n");
 	h->began = h->mail_due = true;
 	h->mail_reply.reply.code = 250;
 	h->failure = h->open ? NULL : REPLY(LOCAL_ERROR);
 	h->accepted = 0;
+	h->ended = false;
 	h->chunk_len = 0;
 }
 
-void hop_rcpt(struct hop *h, const char *rcpt)
+void hop_rcpt(struct hop *h, const char *rcpt, const struct dsn_rcpt *dsn)
 {
+	char notify[DSN_NOTIFY] = "";
+	if (h->dsn && dsn) dsn_notify_text(notify, dsn->notify);
 	io_puts(&h->io, "RCPT TO:<");
 	io_puts(&h->io, rcpt);
-	io_puts(&h->io, ">\r\n");
+	io_puts(&h->io, ">");
+	io_puts(&h->io, notify);
+	if (h->dsn && dsn && *dsn->orcpt) {
+		io_puts(&h->io, " ORCPT=");
+		io_puts(&h->io, dsn->orcpt);
+	}
+	io_puts(&h->io, "\r\n");
 }
 
 const struct reply *hop_settle(struct hop *h)
@@ -192,7 +241,7 @@ const struct reply *hop_begin(struct hop *h)
 	h->line_start = true;
 	if (h->chunking) return NULL;
 	io_puts(&h->io, "DATA\r\n");
-	const struct reply *r = answer_or_354(h, &h->reply, true);
+	const struct reply *r = answer_or(h, &h->reply, 354);
 	h->in_data = r->code == 354;
 	if (h->in_data) return in_step(h) ? NULL : h->failure;
 	if (!good(r)) return r;
@@ -268,6 +317,7 @@ const struct reply *hop_commit(struct hop *h)
 		if (h->failure) return h->failure;
 	}
 	if (!in_step(h)) return h->failure;
+	h->ended = true;
 	if (h->chunking) send_chunk(h, true);
 	else io_puts(&h->io, h->line_start ? ".\r\n" : "\r\n.\r\n");
 	unsigned taken = 0, answers = h->smtp ? 1 : h->accepted;
@@ -296,10 +346,12 @@ void hop_abandon(struct hop *h)
 	if (h->open && !good(hop_command(h, "RSET"))) broken(h);
 }
 
-const struct reply *hop_command(struct hop *h, const char *line)
+const struct reply *hop_ask(struct hop *h, const char *line, int due)
 {
 	if (!h->open || !in_step(h)) return broken(h);
 	io_puts(&h->io, line);
 	io_puts(&h->io, "\r\n");
-	return answer(h, &h->reply);
+	return answer_or(h, &h->reply, due);
 }
+
+const struct reply *hop_command(struct hop *h, const char *line) { return hop_ask(h, line, 0); }

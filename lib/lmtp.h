@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "dsn.h"
 #include "line.h"
 #include "reply.h"
 
@@ -17,7 +18,8 @@ struct hop {
 	bool smtp;              /* one answer for all recipients, and EHLO */
 	bool open;              /* greeted, or not heard yet; what it offers is known, or taken for granted */
 	bool unheard;           /* LHLO is out, neither it nor the connection answered yet */
-	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing, xforward, auth;
+	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing, xforward, auth, dsn, relay, starttls;
+	char name[256], mechanisms[128];        /* of SMTP: what it calls itself, and AUTH */
 	unsigned rcpt_max;      /* LIMITS RCPTMAX= (RFC 9422); 0 if it does not say */
 	/* the transaction */
 	bool mail_due;          /* MAIL is out, its answer not read */
@@ -25,6 +27,7 @@ struct hop {
 	bool in_data;           /* DATA was answered 354 */
 	bool line_start;        /* in DATA: the next octet starts a line */
 	unsigned accepted;      /* recipients that will have an answer each */
+	bool ended;             /* the end of the message is out: what becomes of it is the next hop's to say */
 	unsigned chunks_due;    /* BDATs not answered yet */
 	const char *why;        /* why the dialogue has broken, for the log; NULL when that is not the next hop's fault */
 	const struct reply *failure;    /* first failure of the transaction; then all else is for nothing */
@@ -42,14 +45,18 @@ struct hop {
 enum hop_kind { HOP_LMTP, HOP_OURS, HOP_SMTP };
 bool hop_open(struct hop *h, int fd, enum hop_kind kind, unsigned timeout, uint32_t end, const char *name);
 
+/* Begin anew on `fd` behind STARTTLS, of SMTP: what it offered before counts no more (RFC 3207 4.2).  */
+bool hop_again(struct hop *h, int fd, const char *name);
+
 /* Tell one that wants to know (XFORWARD) the client's address, "local" for none, and the session's id: its log can name them then.  */
 void hop_forward(struct hop *h, const char *peer, const char *id);
 
 /* MAIL, not flushed.  Parameters that the next hop does not offer are left out.  */
-struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; const char *auth; /* who has logged in, "" for nobody: AUTH= */ };
+struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; const char *auth; /* who has logged in, "" for nobody: AUTH= */
+	const struct dsn_mail *dsn; bool relay; };
 void hop_mail(struct hop *h, const struct hop_mail *mail);
 /* RCPT, not flushed; and the answer to the oldest of them.  */
-void hop_rcpt(struct hop *h, const char *rcpt);
+void hop_rcpt(struct hop *h, const char *rcpt, const struct dsn_rcpt *dsn);
 const struct reply *hop_settle(struct hop *h);
 
 /* The message: begin, octets with CRLF line ends, commit.  begin and commit return the answer that counts, begin NULL if it is good;
@@ -63,5 +70,7 @@ void hop_abandon(struct hop *h);
 
 /* One command with one reply.  */
 const struct reply *hop_command(struct hop *h, const char *line);
+/* The same, where a 3xx reply with the code `due` is as good as another.  */
+const struct reply *hop_ask(struct hop *h, const char *line, int due);
 
 #endif

@@ -168,7 +168,13 @@ static void forbid_root(void)
 #endif
 }
 
-void sandbox_beneath(int fd)
+static bool allow_beneath(int rules, int fd)
+{
+	struct landlock_path_beneath_attr rule = { .allowed_access = FS_MAILBOX, .parent_fd = fd };
+	return syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
+void sandbox_beneath(int fd, int other)
 {
 	static const struct rlimit none = { 0, 0 };
 	/* versions 4, 3 and 2 of the interface; the first would forbid the rename from tmp/ to new/ */
@@ -177,11 +183,10 @@ void sandbox_beneath(int fd)
 		{ { FS_ALL | LANDLOCK_ACCESS_FS_REFER | LANDLOCK_ACCESS_FS_TRUNCATE, 0 }, sizeof (uint64_t) },
 		{ { FS_ALL | LANDLOCK_ACCESS_FS_REFER, 0 }, sizeof (uint64_t) },
 	};
-	struct landlock_path_beneath_attr rule = { .allowed_access = FS_MAILBOX, .parent_fd = fd };
 	int rules = -1;
 	setrlimit(RLIMIT_NPROC, &none);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	for (size_t i = 0; i < sizeof most / sizeof *most && rules < 0; i++) rules = make_ruleset(&most[i].rules, most[i].size);
-	if (rules >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0) restrict_self(rules);
+	if (rules >= 0 && allow_beneath(rules, fd) && (other < 0 || allow_beneath(rules, other))) restrict_self(rules);
 	if (getauxval(AT_EUID) == 0 && geteuid() == 0) forbid_root();  /* a writer is root no more, though it was */
 }

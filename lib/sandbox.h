@@ -9,9 +9,9 @@
  * (SECCOMP_MODE_STRICT, or a filter that leaves as much).  False if the kernel refuses: then the caller must not go on.  */
 bool sandbox_speaker(void);
 
-/* No new privileges, no new process, no TCP, and files only beneath the directory `fd`: read, write, make, remove, and rename between
+/* No new privileges, no new process, no TCP, and files only beneath these directories (-1: none): read, write, make, remove, and rename between
  * directories.  (So there will be no core file either.)  Root, moreover, can make no socket, signal nobody, run nothing and become nobody.  */
-void sandbox_beneath(int fd);
+void sandbox_beneath(int fd, int other);
 
 /* For who carries octets between two descriptors that are open, and computes: no file, no socket, no other process but the end of `child` (0: none) and a signal to
  * it.  False if the kernel refuses.  */

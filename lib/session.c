@@ -121,7 +121,8 @@ static const struct reply *hello(struct session *s, const char *name, bool exten
 	if (offers_tls(s)) n += (size_t)snprintf(s->text + n, room - n, "STARTTLS\n");
 	if (offers_auth(s)) n += (size_t)snprintf(s->text + n, room - n, "AUTH %.300s\n", s->backend->mechanisms(s));
 	if (offers_xclient(s)) n += (size_t)snprintf(s->text + n, room - n, "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT REVERSE_NAME\n");
-	snprintf(s->text + n, room - n, s->backend->lmtp ? "XFORWARD ADDR IDENT\nAUTH\nX-ALL-OR-NOTHING" : "HELP");
+	if (s->offers_dsn) n += (size_t)snprintf(s->text + n, room - n, "DSN\n");
+	snprintf(s->text + n, room - n, s->backend->lmtp ? "XFORWARD ADDR IDENT\nAUTH\nX-RELAY\nX-ALL-OR-NOTHING" : "HELP");
 	return made_reply(s, 250, "");
 }
 
@@ -227,8 +228,8 @@ static const struct verb {
 	{ "HELO", verb_helo, SMTP | TLS, ANY, ARG_MUST, "HELO hostname" },
 	{ "EHLO", verb_ehlo, SMTP, ANY, ARG_MUST, "EHLO hostname" },
 	{ "LHLO", verb_ehlo, LMTP, ANY, ARG_MUST, "LHLO hostname" },
-	{ "MAIL", verb_mail, ALL, ST_GREETED, ARG_MUST, "MAIL FROM:<sender> [SIZE=octets] [BODY=8BITMIME] [SMTPUTF8]" },
-	{ "RCPT", verb_rcpt, ALL, ST_MAIL | ST_RCPT, ARG_MUST, "RCPT TO:<recipient>" },
+	{ "MAIL", verb_mail, ALL, ST_GREETED, ARG_MUST, "MAIL FROM:<sender> [SIZE=octets] [BODY=8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=id]" },
+	{ "RCPT", verb_rcpt, ALL, ST_MAIL | ST_RCPT, ARG_MUST, "RCPT TO:<recipient> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;address]" },
 	{ "DATA", verb_data, ALL, ST_RCPT, ARG_NONE, "DATA" },
 	{ "BDAT", verb_bdat, BOTH, ANY, ARG_MAY, "BDAT octets [LAST]" },        /* swallows its octets, then looks at the state */
 	{ "RSET", verb_rset, BOTH | TLS, ANY, ARG_NONE, "RSET" },

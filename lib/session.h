@@ -9,6 +9,7 @@
 #include "address.h"
 #include "config.h"
 #include "data.h"
+#include "dsn.h"
 #include "line.h"
 #include "log.h"
 #include "peer.h"
@@ -57,6 +58,8 @@ struct transaction {
 	bool begun;             /* backend->begin was called */
 	bool too_big;
 	bool smtputf8, eightbit;
+	bool relay;             /* of LMTP: who sends may have anybody elsewhere */
+	struct dsn_mail dsn;
 	struct path from;
 	char auth[256];         /* AUTH= of the MAIL command, decoded; "" for none */
 	unsigned long long declared;    /* SIZE=, 0 if not given */
@@ -86,6 +89,8 @@ struct session {
 	bool no_tls;            /* it is not to be had: each attempt is a process, and a line in the log */
 	bool discreet;          /* what cannot be understood may be a password: not for the log */
 	unsigned auth_failures;
+	bool offers_dsn;        /* there is a queue, to report from */
+	struct dsn_rcpt dsn;    /* of the recipient in hand */
 	bool silent;            /* the peer speaks first: what it says is read before it is greeted */
 	bool hung_up;           /* we ended it, not the peer */
 	unsigned rcpt_max;      /* most recipients of a transaction; 0: not known yet */

@@ -19,6 +19,8 @@ static const char *const levels[] = { "error", "warning", "info", "debug", NULL 
 static const char *const yes_no[] = { "no", "yes", NULL };
 static const char *const uses[] = { "no", "may", "required", NULL };
 static const char *const versions[] = { "1.2", "1.3", NULL };
+static const char *const policies[] = { "none", "may", "encrypt", "verify", NULL };
+static const char *const doubles[] = { "postmaster", "drop", NULL };
 const char *const setting_profiles[] = { "", "mx", "submission", "local", NULL };
 
 static const struct setting {
@@ -77,6 +79,20 @@ static const struct setting {
 	ROW(proxy, "", NETWORKS, 0, 0),
 	ROW(xclient, "", NETWORKS, 0, 0),
 	ROW(submit, "/run/smtp-handler/submit.sock", TEXT, 0, 0),
+	ROW(queue_dir, "/var/spool/smtp-handler", TEXT, 0, 0),
+	ROW(queue_parallel, "20", NUMBER, 1, 1000),
+	ROW(queue_lifetime, "5d", TIME, 0, 8640000000),
+	ROW(queue_warn, "4h", TIME, 0, 8640000000),
+	ROW(relay_from, "", NETWORKS, 0, 0),
+	ROW(relay_domains, "", TEXT, 0, 0),
+	ROW(relayhost, "", TEXT, 0, 0),
+	ROW(relay_auth, "", TEXT, 0, 0),
+	ROW(transports, "", TEXT, 0, 0),
+	CHOICE(tls_policy, "may", policies),
+	ROW(helo_name, "", NAME, 0, 0),
+	ROW(bind_address, "", TEXT, 0, 0),
+	ROW(dns, "", TEXT, 0, 0),
+	CHOICE(double_bounce, "postmaster", doubles),
 	ROW(sandbox, SANDBOX, BOOL, 0, 0),
 #undef CHOICE
 #undef ROW

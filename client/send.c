@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+#include "send.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "clock.h"
+#include "dialogue.h"
+#include "dns.h"
+#include "log.h"
+#include "route.h"
+#include "sandbox.h"
+
+enum { CONNECT = 30000, MOST_ADDRESSES = 10, MOST_RCPTS = 10000 };
+
+static struct sending {
+	struct letter letter;
+	const char *to, *mx;            /* --to, --mx */
+	size_t printed;
+	struct dns dns;
+	struct peer_at peer;
+	bool reached, asked;            /* a server has answered; one was tried */
+	char why[LETTER_TEXT];          /* of those that nobody has said anything of */
+} sending;
+
+/* --- output --- */
+
+/* As far as they are known, in order: who reads them counts lines.  */
+static void print_known(struct letter *l)
+{
+	for (; sending.printed < l->count && l->rcpt[sending.printed].done; sending.printed++) puts(l->rcpt[sending.printed].result);
+	fflush(stdout);
+}
+
+static void print_rest(struct sending *s)
+{
+	struct letter *l = &s->letter;
+	for (size_t i = 0; i < l->count; i++) {
+		if (l->rcpt[i].done) continue;
+		if (!*l->rcpt[i].result) strcpy(l->rcpt[i].result, s->why);
+		l->rcpt[i].done = true;
+	}
+	print_known(l);
+}
+
+/* One thing is to be said of all.  */
+static int all(struct sending *s, int code, const char *status, const char *text, int exit_status)
+{
+	dialogue_say(s->why, code, status, "", text);
+	print_rest(s);
+	return exit_status;
+}
+
+/* --- servers --- */
+
+static bool bind_to(const struct config *cf, int fd, int family)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	if (!*cf->bind_address) return true;
+	if (family == AF_INET && inet_pton(AF_INET, cf->bind_address, &in.sin_addr) == 1) return bind(fd, (struct sockaddr *)&in, sizeof in) == 0;
+	if (family == AF_INET6 && inet_pton(AF_INET6, cf->bind_address, &in6.sin6_addr) == 1) return bind(fd, (struct sockaddr *)&in6, sizeof in6) == 0;
+	errno = EAFNOSUPPORT;   /* it is an address of the other kind: from there this server cannot be reached */
+	return false;
+}
+
+static int connect_to(const struct config *cf, const struct sockaddr *sa, socklen_t len)
+{
+	unsigned ms = cf->command_timeout < CONNECT ? (unsigned)cf->command_timeout : CONNECT;
+	struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 }, none = { 0 };
+	uint64_t end = millis() + ms;
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), got = -1;
+	if (fd < 0) return -1;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  /* holds for connect too */
+	if (bind_to(cf, fd, sa->sa_family))
+		while ((got = connect(fd, sa, len)) != 0 && errno == EINTR && millis() < end) continue;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);
+	if (got == 0 || errno == EISCONN) return fd;
+	int e = errno == EINPROGRESS || errno == EINTR || errno == EALREADY ? ETIMEDOUT : errno;
+	close(fd);
+	errno = e;
+	return -1;
+}
+
+static bool all_done(const struct letter *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (!l->rcpt[i].done) return false;
+	return true;
+}
+
+/* One address of a server.  True if there is no use in another.  */
+static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t len)
+{
+	char address[INET6_ADDRSTRLEN] = "?", text[200];
+	getnameinfo(sa, len, address, sizeof address, NULL, 0, NI_NUMERICHOST);
+	s->peer.address = address;
+	s->asked = true;
+	for (int round = 0; round < 2; round++) {
+		int fd = connect_to(s->letter.cf, sa, len);
+		if (fd < 0) {
+			snprintf(text, sizeof text, "cannot connect to %s port %s: %s", address, s->peer.route.port, strerror(errno));
+			dialogue_say(s->why, 400, "4.4.1", s->peer.name, text);
+			return false;
+		}
+		*s->peer.why = '\0';
+		enum dialogue_result r = dialogue(&s->letter, &s->peer, fd);
+		if (*s->peer.why) strcpy(s->why, s->peer.why);
+		s->reached |= r == DIALOGUE_DONE || strncmp(s->why, "400 4.4.", 8) != 0;
+		if (r != DIALOGUE_PLAIN) return all_done(&s->letter);
+		s->peer.plain = true;   /* RFC 7435: better than nothing */
+	}
+	return false;
+}
+
+/* Each address of a server that DNS names.  */
+static bool try_dns(struct sending *s, const char *host, unsigned *left)
+{
+	struct dns_addresses found;
+	enum dns_result r = dns_addresses(&s->dns, host, (unsigned)atoi(s->peer.route.port), &found);
+	s->peer.name = host;
+	s->peer.plain = false;
+	if (r != DNS_OK) dialogue_say(s->why, r == DNS_LATER ? 400 : 500, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
+	for (size_t i = 0; r == DNS_OK && i < found.count && *left > 0; i++, --*left)
+		if (try_address(s, &found.address[i].u.sa, found.address[i].len)) return true;
+	return false;
+}
+
+/* A server that an administrator has named: as other programs of this host look it up.  */
+static void try_named(struct sending *s)
+{
+	char name[sizeof s->peer.route.host];
+	const char *host = s->peer.route.host;
+	size_t n = strlen(host);
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+	bool literal = *host == '[';
+	snprintf(name, sizeof name, "%.*s", (int)(literal ? n - 2 : n), host + literal);
+	if (strncasecmp(name, "IPv6:", 5) == 0) memmove(name, name + 5, strlen(name + 5) + 1);
+	s->peer.name = host;
+	s->peer.self_allowed = true;
+	if (literal) hints.ai_flags = AI_NUMERICHOST;
+	int e = getaddrinfo(name, s->peer.route.port, &hints, &list);
+	if (e) dialogue_say(s->why, 400, "4.4.3", host, gai_strerror(e));
+	unsigned left = MOST_ADDRESSES;
+	for (struct addrinfo *a = list; a && left-- > 0; a = a->ai_next)
+		if (try_address(s, a->ai_addr, a->ai_addrlen)) break;
+	if (list) freeaddrinfo(list);
+}
+
+static int try_mx(struct sending *s)
+{
+	static struct dns_hosts hosts;
+	char self[1024];
+	const struct config *cf = s->letter.cf;
+	unsigned left = MOST_ADDRESSES, ms = cf->command_timeout < CONNECT ? (unsigned)cf->command_timeout : CONNECT;
+	if (!dns_open(&s->dns, cf->dns, ms)) return all(s, 400, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
+	snprintf(self, sizeof self, "%s %s", cf->hostname, cf->helo_name);
+	if (*s->mx == '[') {
+		if (!try_dns(s, s->mx, &left)) print_rest(s);
+		return s->reached ? EX_OK : EX_UNAVAILABLE;
+	}
+	switch (dns_mx(&s->dns, s->mx, self, &hosts)) {
+	case DNS_NONE: return all(s, 500, "5.1.2", dns_why(&s->dns), EX_OK);
+	case DNS_NULL_MX: return all(s, 500, "5.1.10", "the domain takes no mail (null MX)", EX_OK);
+	case DNS_SELF: return all(s, 500, "5.4.6", "the mail exchanger of the domain is this host, which does not know the domain: a mail loop", EX_OK);
+	case DNS_LATER: return all(s, 400, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
+	case DNS_OK: break;
+	}
+	bool permanent = true;
+	for (size_t i = 0; i < hosts.count && left > 0 && !all_done(&s->letter); i++) {
+		*s->why = '\0';
+		if (try_dns(s, hosts.host[i].name, &left)) break;
+		permanent &= *s->why == '5';
+	}
+	if (!permanent && *s->why == '5') dialogue_say(s->why, 400, "4.4.1", "", "no mail exchanger of the domain can be reached now");
+	print_rest(s);
+	return s->reached || permanent ? EX_OK : EX_UNAVAILABLE;
+}
+
+/* --- start --- */
+
+static const struct option longs[] = {
+	{ "to", required_argument, NULL, 't' }, { "mx", required_argument, NULL, 'm' }, { "from", required_argument, NULL, 'f' }, { "rcpt", required_argument, NULL, 'r' },
+	{ "notify", required_argument, NULL, 'N' }, { "orcpt", required_argument, NULL, 'O' }, { "ret", required_argument, NULL, 'R' }, { "envid", required_argument, NULL, 'V' },
+	{ "size", required_argument, NULL, 's' }, { "prepend", required_argument, NULL, 'p' }, { "8bit", no_argument, NULL, '8' }, { "utf8", no_argument, NULL, 'u' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool add_rcpt(struct letter *l, const char *address, struct dsn_rcpt *dsn)
+{
+	struct path p;
+	if (!mailbox_parse(&p, address) || !*p.domain || l->count == MOST_RCPTS) return false;
+	l->utf8 |= p.utf8;
+	l->rcpt[l->count].address = address;
+	l->rcpt[l->count++].dsn = *dsn;
+	*dsn = (struct dsn_rcpt){ 0 };
+	return true;
+}
+
+/* NULL, or which argument is wrong.  */
+static const char *options(struct sending *s, int argc, char **argv)
+{
+	struct letter *l = &s->letter;
+	struct dsn_rcpt dsn = { 0 };
+	struct path from;
+	int opt;
+	bool good = true;
+	unsigned long long size;
+	while (good && (opt = getopt_long(argc, argv, "-f:", longs, NULL)) != -1) {
+		switch (opt) {
+		case 't': s->to = optarg; break;
+		case 'm': s->mx = optarg; break;
+		case 'f': l->from = strcmp(optarg, "<>") == 0 ? "" : optarg; break;
+		case 'N': good = dsn_notify(&dsn, optarg); break;
+		case 'O': good = dsn_orcpt(&dsn, optarg); break;
+		case 'R': good = dsn_ret(&l->dsn, optarg); break;
+		case 'V': good = dsn_envid(&l->dsn, optarg); break;
+		case 's': good = number_parse(optarg, &size); l->size = size; break;
+		case 'p': l->prepend = optarg; break;
+		case '8': l->eightbit = true; break;
+		case 'u': l->utf8 = true; break;
+		case 'r':
+		case 1: good = add_rcpt(l, optarg, &dsn); break;
+		default: return "see smtp-client --help";
+		}
+	}
+	if (!good) return optarg;
+	while (optind < argc)
+		if (!add_rcpt(l, argv[optind++], &dsn)) return argv[optind - 1];
+	if (!l->from || (*l->from && !mailbox_parse(&from, l->from))) return "expected -f SENDER";
+	if (*l->from) l->utf8 |= from.utf8;
+	if (l->count == 0) return "no recipients";
+	return !!s->to + !!s->mx == 1 ? NULL : "expected --to HOST:PORT or --mx DOMAIN";
+}
+
+/* The message can be read again and again: for another server.  */
+static bool take_message(struct letter *l)
+{
+	struct stat st;
+	char buf[65536];
+	ssize_t n;
+	if (fstat(0, &st) == 0 && S_ISREG(st.st_mode)) return l->message = 0, true;
+	FILE *f = tmpfile();
+	if (!f) return false;
+	while ((n = read(0, buf, sizeof buf)) > 0 || (n < 0 && errno == EINTR))
+		if (n > 0 && fwrite(buf, 1, (size_t)n, f) != (size_t)n) return false;
+	l->message = fileno(f);
+	return n == 0 && fflush(f) == 0;
+}
+
+static int send_letter(struct sending *s)
+{
+	char why[256];
+	clock_signals();
+	signal(SIGPIPE, SIG_IGN);
+	clock_start((unsigned)(s->letter.cf->command_timeout < s->letter.cf->data_timeout ? s->letter.cf->command_timeout : s->letter.cf->data_timeout));
+	s->peer.route.policy = (enum tls_policy)s->letter.cf->tls_policy;
+	if (s->to && !route_parse(&s->peer.route, s->to)) return fprintf(stderr, "smtp-client: --to %s: expected HOST:PORT\n", s->to), EX_USAGE;
+	if (!s->to && !route_find(s->letter.cf, s->mx, &s->peer.route, why)) {
+		log_line(LEVEL_ERROR, "%s", why);
+		return all(s, 400, "4.3.5", why, EX_TEMPFAIL);
+	}
+	if (!s->to && !*s->peer.route.host) return try_mx(s);
+	try_named(s);
+	print_rest(s);
+	return s->reached ? EX_OK : EX_UNAVAILABLE;
+}
+
+int send_main(struct config *cf, int argc, char **argv)
+{
+	struct sending *s = &sending;
+	s->letter = (struct letter){ .cf = cf, .prepend = "", .told = print_known, .rcpt = calloc((size_t)argc + 1, sizeof *s->letter.rcpt) };
+	if (!s->letter.rcpt) return EX_OSERR;
+	optind = 1;
+	const char *wrong = options(s, argc, argv);
+	if (wrong) return fprintf(stderr, "smtp-client: --send: %s\n", wrong), EX_USAGE;
+	if (!take_message(&s->letter)) return fprintf(stderr, "smtp-client: the message cannot be read: %s\n", strerror(errno)), EX_TEMPFAIL;
+	return send_letter(s);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+enum { ESCAPED = 4 * ENTRY_TEXT + 8 };
+
+static const char *const place_words[SPOOL_PLACES] = { "new", "waits", "held" };
+
+/* An entry for reading alone.  */
+static bool open_entry(const struct spool *s, enum spool_place place, const struct entry_id *id, struct entry *e)
+{
+	char name[ENTRY_NAME];
+	entry_name(name, id->due, id->key, id->hash);
+	int fd = openat(s->place[place], name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool good = fd >= 0 && entry_read(e, fd);
+	if (fd >= 0 && !good) entry_free(e);
+	if (fd >= 0) close(fd);
+	return good;
+}
+
+/* --- JSON --- */
+
+/* A string; what is not UTF-8 in it becomes U+FFFD by octets, so that the output is always JSON.  */
+static void json_string(const char *name, const char *text)
+{
+	bool utf8 = utf8_valid(text);
+	printf("\"%s\":\"", name);
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		if (*c == '"' || *c == '\\') printf("\\%c", *c);
+		else if (*c < ' ' || *c == 0x7f) printf("\\u%04x", *c);
+		else if (*c >= 0x80 && !utf8) printf("\\ufffd");
+		else putchar(*c);
+	}
+	putchar('"');
+}
+
+static const char *state_word(enum entry_state state)
+{
+	switch (state) {
+	case ENTRY_TODO: return "to be sent";
+	case ENTRY_FAILED: return "failed, to be reported";
+	case ENTRY_DELIVERED:
+	case ENTRY_RELAYED: return "sent, to be reported";
+	case ENTRY_SETTLED: return "done";
+	}
+	return "?";
+}
+
+static void print_json(const struct entry *e, const struct entry_id *id, enum spool_place place)
+{
+	putchar('{');
+	json_string("id", e->id);
+	putchar(',');
+	json_string("key", id->key);
+	putchar(',');
+	json_string("place", place_words[place]);
+	putchar(',');
+	json_string("sender", e->sender);
+	putchar(',');
+	json_string("destination", e->destination);
+	printf(",\"size\":%llu,\"arrived\":%lld,\"due\":%lld,\"attempts\":%u,\"recipients\":[", (unsigned long long)e->octets, (long long)e->arrived, (long long)id->due, e->attempts);
+	for (size_t i = 0; i < e->count; i++) {
+		printf("%s{", i ? "," : "");
+		json_string("address", e->rcpt[i].address);
+		putchar(',');
+		json_string("state", state_word(e->rcpt[i].state));
+		putchar(',');
+		json_string("last", e->rcpt[i].text);
+		putchar('}');
+	}
+	puts("]}");
+}
+
+/* --- for people --- */
+
+static const char *when(char out[32], time_t t, time_t now)
+{
+	struct tm tm;
+	if (t <= now) return "now";
+	localtime_r(&t, &tm);
+	strftime(out, 32, t - now < 86400 ? "%H:%M" : "%a %H:%M", &tm);
+	return out;
+}
+
+static const char *age_text(char out[32], time_t seconds)
+{
+	long long s = seconds > 0 ? (long long)seconds : 0;
+	if (s < 3600) snprintf(out, 32, "%lldm", s / 60);
+	else if (s < 2 * 86400) snprintf(out, 32, "%lldh%02lldm", s / 3600, s / 60 % 60);
+	else snprintf(out, 32, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+	return out;
+}
+
+static void print_line(const struct spool *s, const struct entry *e, const struct entry_id *id, enum spool_place place)
+{
+	char due[32], age[32], text[ESCAPED];
+	time_t now = spool_now(s);
+	const char *next = place == SPOOL_HOLD ? "held" : place == SPOOL_NEW ? "new" : when(due, id->due, now);
+	printf("%-26s %9llu %8s %10s %3u  %s\n", e->id, (unsigned long long)e->octets, age_text(age, now - e->arrived), next, e->attempts, *e->sender ? log_escape(text, sizeof text, e->sender) : "<>");
+	for (size_t i = 0; i < e->count; i++) {
+		if (e->rcpt[i].state == ENTRY_SETTLED) continue;
+		printf("    %s", log_escape(text, sizeof text, e->rcpt[i].address));
+		if (e->rcpt[i].state != ENTRY_TODO) printf(" (%s)", state_word(e->rcpt[i].state));
+		printf("\n");
+		if (*e->rcpt[i].text) printf("        %s\n", log_escape(text, sizeof text, e->rcpt[i].text));
+	}
+}
+
+static int finish(int status) { return fflush(stdout) == 0 ? status : EX_IOERR; }
+
+/* Call `each` for all entries of all places, as long as it returns true.  */
+struct visit { bool (*each)(const struct spool *s, enum spool_place place, struct entry_id *id, const struct visit *v); const char *what; enum list_action action; bool json; size_t *n; };
+static int visit(const struct spool *s, const struct visit *v)
+{
+	for (int p = SPOOL_PLACES - 1; p >= 0; p--) {   /* against the way that entries take, so that each is seen once */
+		struct spool_names names;
+		if (!spool_read(s, (enum spool_place)p, &names)) return fprintf(stderr, "smtp-queue: %s: %s\n", s->cf->queue_dir, strerror(errno)), EX_OSERR;
+		for (size_t i = 0; i < names.count; i++) *v->n += v->each(s, (enum spool_place)p, &names.id[i], v);
+		spool_free(&names);
+	}
+	return EX_OK;
+}
+
+static bool print(const struct spool *s, enum spool_place place, struct entry_id *id, const struct visit *v)
+{
+	struct entry e;
+	if (!open_entry(s, place, id, &e)) return false;
+	bool fits = !v->what || strcmp(v->what, e.id) == 0 || strcmp(v->what, id->key) == 0;
+	if (fits && v->json) print_json(&e, id, place);
+	else if (fits) print_line(s, &e, id, place);
+	entry_free(&e);
+	return fits;
+}
+
+int list_all(const struct spool *s, bool json)
+{
+	size_t n = 0;
+	if (!json) printf("%-26s %9s %8s %10s %3s  %s\n", "ID", "OCTETS", "AGE", "NEXT TRY", "N", "SENDER, RECIPIENTS, LAST ANSWER");
+	int status = visit(s, &(struct visit){ .each = print, .json = json, .n = &n });
+	if (!json && n == 0 && status == EX_OK) puts("The queue is empty.");
+	else if (!json && status == EX_OK) printf("%zu entries\n", n);
+	return finish(status);
+}
+
+/* The header of the message, for people: escaped, line by line.  */
+static void print_header(const struct spool *s, const char *id)
+{
+	char name[ENTRY_KEY + 8], line[1024], text[4 * sizeof line + 8];
+	FILE *f = NULL;
+	for (unsigned k = 1; !f && k < 1000; k++) {
+		snprintf(name, sizeof name, strchr(id, '-') ? "%s" : "%s-%u", id, k);
+		int fd = openat(s->message, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		f = fd >= 0 ? fdopen(fd, "r") : NULL;
+	}
+	if (f) putchar('\n');
+	while (f && fgets(line, sizeof line, f) && *line != '\n') {
+		line[strcspn(line, "\n")] = '\0';
+		for (char *c = line; *c == '\t'; c++) *c = ' ';
+		puts(log_escape(text, sizeof text, line));
+	}
+	if (f) fclose(f);
+}
+
+static bool is_key(const char *s) { return *s && strlen(s) < ENTRY_KEY && s[strspn(s, "0123456789abcdef.-")] == '\0'; }
+
+int list_show(const struct spool *s, const char *id, bool json)
+{
+	size_t n = 0;
+	int status = is_key(id) ? visit(s, &(struct visit){ .each = print, .what = id, .json = json, .n = &n }) : EX_OK;
+	if (status == EX_OK && n == 0) return fprintf(stderr, "smtp-queue: %s: no such message in the queue\n", id), EX_NOINPUT;
+	if (!json) print_header(s, id);
+	return finish(status);
+}
+
+/* --- changes --- */
+
+/* Whether the entry is meant: by id, key or domain.  */
+static bool meant(const struct spool *s, enum spool_place place, const struct entry_id *id, const char *what)
+{
+	struct entry e;
+	size_t n = strlen(what);
+	if (strcmp(what, "all") == 0) return true;
+	if (is_key(what) && strncmp(id->key, what, n) == 0 && (id->key[n] == '\0' || id->key[n] == '-')) return true;
+	if (!open_entry(s, place, id, &e)) return false;
+	bool same = strcasecmp(e.destination, what) == 0;
+	entry_free(&e);
+	return same;
+}
+
+static bool change(const struct spool *s, enum spool_place place, struct entry_id *id, const struct visit *v)
+{
+	char name[24];
+	if (!meant(s, place, id, v->what)) return false;
+	if (v->action == LIST_RETRY ? place != SPOOL_WAIT : v->action == LIST_HOLD ? place == SPOOL_HOLD : v->action == LIST_RELEASE && place != SPOOL_HOLD) return false;
+	int fd = spool_claim(s, place, id);     /* not while it is being sent */
+	if (fd < 0) {
+		if (errno == EWOULDBLOCK) fprintf(stderr, "smtp-queue: %s is being worked on now\n", id->key);
+		return false;
+	}
+	time_t now = spool_now(s);
+	snprintf(name, sizeof name, "%016llx", (unsigned long long)id->hash);
+	switch (v->action) {
+	case LIST_RETRY:
+		unlinkat(s->host, name, 0);
+		spool_move(s, place, id, SPOOL_WAIT, now);
+		break;
+	case LIST_HOLD: spool_move(s, place, id, SPOOL_HOLD, id->due); break;
+	case LIST_RELEASE: spool_move(s, place, id, SPOOL_WAIT, now); break;
+	case LIST_REMOVE: spool_remove(s, place, id); break;
+	}
+	close(fd);
+	return true;
+}
+
+int list_change(const struct spool *s, enum list_action action, const char *what)
+{
+	static const char *const done[] = { "to be tried now", "held", "released", "removed" };
+	size_t n = 0;
+	int status = visit(s, &(struct visit){ .each = change, .what = what, .action = action, .n = &n });
+	if (status != EX_OK) return status;
+	if (n == 0 && strcmp(what, "all") != 0) return fprintf(stderr, "smtp-queue: %s: nothing in the queue that this could be done to\n", what), EX_NOINPUT;
+	printf("%zu %s\n", n, done[action]);
+	return finish(EX_OK);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "notice.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "lmtp.h"
+#include "log.h"
+#include "nexthop.h"
+#include "report.h"
+
+enum { LARGEST = 1 << 20 };     /* of a message that comes with its report, even where the sender wanted all of it: it would be refused for its size once more */
+
+struct line { char status[16], host[256], text[ENTRY_TEXT]; bool said; };
+
+/* "CODE STATUS HOST TEXT", as smtp-client says it; a code with 00 stands for our own words.  */
+static void parse(struct line *l, const char *text, const char *otherwise)
+{
+	int code = 0, n = 0;
+	*l = (struct line){ .status = "", .host = "" };
+	if (sscanf(text, "%3d %15s %255s %n", &code, l->status, l->host, &n) < 3 || n == 0) {
+		snprintf(l->status, sizeof l->status, "%s", otherwise);
+		snprintf(l->text, sizeof l->text, "%s", text);
+		*l->host = '\0';
+		return;
+	}
+	l->said = code % 100 != 0;
+	snprintf(l->text, sizeof l->text, "%s", l->said ? text : text + n);
+	if (l->said) snprintf(l->text, sizeof l->text, "%d %s", code, text + n);
+	if (strcmp(l->host, "-") == 0) *l->host = '\0';
+}
+
+/* --- handing in --- */
+
+static void to_hop(void *ctx, const char *p, size_t n) { hop_write(ctx, p, n); }
+
+/* One report to `to`.  2: taken, 4: not now, 5: never.  */
+static int hand_in(const struct spool *s, struct report *r, const char *to)
+{
+	static struct hop hop;
+	struct nexthop n;
+	const struct reply *answer = NULL;
+	unsigned ms = (unsigned)s->cf->deliver_timeout;
+	if (!nexthop_open(&n, s->cf)) return 4;
+	nexthop_start(&n, s->cf, r->id);
+	r->to = to;
+	bool whole = false, open = hop_open(&hop, n.helper.fd, n.ours ? HOP_OURS : HOP_LMTP, ms, clock_deadline(4 * ms), s->cf->hostname);
+	if (open) {
+		hop_mail(&hop, &(struct hop_mail){ .from = "", .smtputf8 = r->utf8, .eightbit = true, .auth = "", .relay = true });
+		hop_rcpt(&hop, to, NULL);
+		answer = hop_settle(&hop);
+	}
+	if (answer && answer->code / 100 == 2) {
+		answer = hop_begin(&hop);
+		whole = !answer && report_write(r, to_hop, &hop);
+		if (whole) answer = hop_commit(&hop);
+	}
+	int class = answer && (whole || answer->code / 100 != 2) ? answer->code / 100 : 4;
+	char text[600], rcpt[4 * PATH_MAX_LEN + 8];
+	if (class != 2) log_line(LEVEL_WARNING, "report to=<%s> is not taken: %s", log_escape(rcpt, sizeof rcpt, to),
+		answer ? log_escape(text, sizeof text, answer->text) : hop.why ? hop.why : "the message cannot be read");
+	nexthop_close(&n, !whole && open);
+	return class;
+}
+
+/* A report that cannot go to the sender: to who looks after this host, or to nobody.  */
+static int second(const struct spool *s, struct report *r)
+{
+	char here[DOMAIN_MAX + 16];
+	snprintf(here, sizeof here, "postmaster@%s", s->cf->hostname);
+	const char *to = *s->cf->postmaster ? s->cf->postmaster : here;
+	if (s->cf->double_bounce == DOUBLE_DROP) {
+		log_line(LEVEL_WARNING, "a report that nobody takes is dropped (double_bounce = drop)");
+		return 2;
+	}
+	int class = hand_in(s, r, to);
+	if (class == 5) log_line(LEVEL_ERROR, "a report that nobody takes, not even the postmaster, is dropped");
+	return class == 5 ? 2 : class;
+}
+
+static bool hand_in_somewhere(const struct spool *s, struct report *r, const char *sender, bool failed)
+{
+	int class = *sender ? hand_in(s, r, sender) : 5;
+	if (class == 5 && failed) class = second(s, r);
+	return class == 2 || class == 5;        /* other reports than of a failure are not worth a second one */
+}
+
+/* --- what is reported --- */
+
+static bool wants(const struct entry_rcpt *r, unsigned what) { return r->notify == 0 ? what != NOTIFY_SUCCESS : r->notify & what; }
+
+static bool reportable(const struct entry *e, const struct entry_rcpt *r)
+{
+	if (r->state == ENTRY_FAILED) return wants(r, NOTIFY_FAILURE);
+	return (r->state == ENTRY_DELIVERED || r->state == ENTRY_RELAYED) && *e->sender && wants(r, NOTIFY_SUCCESS);
+}
+
+static void fill(struct report_rcpt *out, struct line *l, const struct entry_rcpt *r, enum report_action action)
+{
+	const char *otherwise = action == REPORT_FAILED ? "5.0.0" : action == REPORT_DELAYED ? "4.0.0" : "2.0.0";
+	parse(l, r->text, otherwise);
+	*out = (struct report_rcpt){ .rcpt = r->address, .orcpt = r->orcpt, .action = action, .status = l->status, .host = l->host, .text = l->text, .said = l->said, .last = r->last };
+}
+
+static struct report begin(const struct spool *s, const struct entry *e, int message)
+{
+	return (struct report){ .hostname = s->cf->hostname, .id = e->id, .envid = e->envid, .arrived = e->arrived, .now = spool_now(s), .full = e->full, .utf8 = e->utf8,
+		.message = message, .size = e->octets, .most = LARGEST };
+}
+
+enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, int message)
+{
+	struct report_rcpt *rcpt = calloc(e->count, sizeof *rcpt);
+	struct line *lines = calloc(e->count, sizeof *lines);
+	struct report r = begin(s, e, message);
+	bool failed = false, done = rcpt && lines;
+	for (size_t i = 0; done && i < e->count; i++) {
+		const struct entry_rcpt *one = &e->rcpt[i];
+		if (!reportable(e, one)) continue;
+		failed |= one->state == ENTRY_FAILED;
+		fill(&rcpt[r.count], &lines[r.count], one, one->state == ENTRY_FAILED ? REPORT_FAILED : one->state == ENTRY_RELAYED ? REPORT_RELAYED : REPORT_DELIVERED);
+		r.count++;
+	}
+	r.rcpt = rcpt;
+	if (done && r.count > 0) done = hand_in_somewhere(s, &r, e->sender, failed);
+	for (size_t i = 0; done && i < e->count; i++) {
+		enum entry_state state = e->rcpt[i].state;
+		char text[ENTRY_TEXT];
+		snprintf(text, sizeof text, "%s", e->rcpt[i].text);
+		if (state != ENTRY_TODO && state != ENTRY_SETTLED) done = entry_mark(e, fd, i, ENTRY_SETTLED, text, e->rcpt[i].last) == 0;
+	}
+	free(rcpt);
+	free(lines);
+	return done ? NOTICE_DONE : NOTICE_LATER;
+}
+
+enum notice_result notice_delay(const struct spool *s, const struct entry *e, int message, time_t until)
+{
+	struct report_rcpt *rcpt = calloc(e->count, sizeof *rcpt);
+	struct line *lines = calloc(e->count, sizeof *lines);
+	struct report r = begin(s, e, message);
+	bool done = rcpt && lines;
+	r.until = until;
+	r.full = false;         /* RFC 3461 6.3: of a delay the header is enough */
+	for (size_t i = 0; done && i < e->count; i++) {
+		if (e->rcpt[i].state != ENTRY_TODO || !wants(&e->rcpt[i], NOTIFY_DELAY)) continue;
+		fill(&rcpt[r.count], &lines[r.count], &e->rcpt[i], REPORT_DELAYED);
+		r.count++;
+	}
+	r.rcpt = rcpt;
+	if (done && r.count > 0 && *e->sender) done = hand_in_somewhere(s, &r, e->sender, false);
+	free(rcpt);
+	free(lines);
+	return done ? NOTICE_DONE : NOTICE_LATER;
+}

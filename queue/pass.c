@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+#include "pass.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "work.h"
+
+enum { PER_DESTINATION = 2, LOOK_NEW = 1, LOOK_ALL = 60 /* seconds */ };
+
+/* A destination, with its entries in all.id[next..end), the oldest first.  */
+struct destination {
+	uint64_t hash;
+	size_t next, end;
+	unsigned running;
+	time_t down;            /* until when it is left alone; 0: it is not */
+	bool known_down;        /* there is a file that says so */
+};
+
+struct worker { pid_t pid; uint64_t hash; struct entry_id id; };
+
+struct pass {
+	const struct spool *s;
+	struct spool_names all;
+	struct destination *to;
+	size_t count, turn;     /* destinations; whose turn it is */
+	struct worker *worker;
+	size_t running, parallel, per;
+	bool one_hop;           /* all goes to relayhost */
+};
+
+/* --- destinations that are down: a file each, whose times say since and until when --- */
+
+static void host_name(char name[24], uint64_t hash) { snprintf(name, 24, "%016" PRIx64, hash); }
+
+static void read_down(const struct pass *p, struct destination *d)
+{
+	char name[24];
+	struct stat st;
+	host_name(name, d->hash);
+	if (fstatat(p->s->host, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+	d->known_down = true;
+	if (st.st_mtime > spool_now(p->s)) d->down = st.st_mtime;
+}
+
+/* It has not answered: leave it alone, longer each time.  */
+static void set_down(const struct pass *p, struct destination *d)
+{
+	char name[24];
+	struct stat st = { 0 };
+	time_t now = spool_now(p->s);
+	unsigned attempts = 1;
+	host_name(name, d->hash);
+	int fd = openat(p->s->host, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (d->known_down && fd >= 0 && fstat(fd, &st) == 0) attempts = st.st_mtime - st.st_atime < 8 * 60 ? 2 : 3;
+	d->down = now + work_delay(attempts);
+	d->known_down = true;
+	if (fd < 0) return;
+	futimens(fd, (struct timespec[]){ { .tv_sec = now }, { .tv_sec = d->down } });
+	close(fd);
+}
+
+static void set_up(const struct pass *p, struct destination *d)
+{
+	char name[24];
+	host_name(name, d->hash);
+	if (d->known_down) unlinkat(p->s->host, name, 0);
+	d->known_down = false;
+	d->down = 0;
+}
+
+/* --- what is due --- */
+
+static int by_destination(const void *x, const void *y)
+{
+	const struct entry_id *a = x, *b = y;
+	if (a->hash != b->hash) return a->hash < b->hash ? -1 : 1;
+	return a->due != b->due ? a->due < b->due ? -1 : 1 : strcmp(a->key, b->key);
+}
+
+/* What has come in is seen now, and waits with the others.  True if there was any.  */
+static bool take_in(const struct pass *p)
+{
+	struct spool_names new;
+	if (!spool_read(p->s, SPOOL_NEW, &new)) return false;
+	size_t n = new.count;
+	for (size_t i = 0; i < n; i++) spool_move(p->s, SPOOL_NEW, &new.id[i], SPOOL_WAIT, new.id[i].due);
+	spool_free(&new);
+	return n > 0;
+}
+
+static struct destination *find(const struct pass *p, uint64_t hash)
+{
+	size_t low = 0, high = p->count;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (p->to[middle].hash < hash) low = middle + 1;
+		else high = middle;
+	}
+	return low < p->count && p->to[low].hash == hash ? &p->to[low] : NULL;
+}
+
+static bool is_running(const struct pass *p, const struct entry_id *id)
+{
+	for (size_t i = 0; i < p->running; i++)
+		if (p->worker[i].hash == id->hash && strcmp(p->worker[i].id.key, id->key) == 0) return true;
+	return false;
+}
+
+/* Destinations of the entries that are left in p->all, which is sorted by them.  */
+static bool group(struct pass *p)
+{
+	p->to = calloc(p->all.count + p->running + 1, sizeof *p->to);
+	p->count = p->turn = 0;
+	if (!p->to) return false;
+	for (size_t i = 0; i < p->all.count; i++) {
+		struct destination *d = p->count ? &p->to[p->count - 1] : NULL;
+		if (!d || d->hash != p->all.id[i].hash) {
+			d = &p->to[p->count++];
+			*d = (struct destination){ .hash = p->all.id[i].hash, .next = i };
+			read_down(p, d);
+		}
+		d->end = i + 1;
+	}
+	for (size_t i = 0; i < p->running; i++) {
+		struct destination *d = find(p, p->worker[i].hash);
+		if (d) d->running++;
+	}
+	return true;
+}
+
+/* Read anew what is due.  */
+static bool look(struct pass *p)
+{
+	size_t due = 0;
+	time_t now = spool_now(p->s);
+	free(p->to);
+	p->to = NULL;
+	spool_free(&p->all);
+	p->count = 0;
+	take_in(p);
+	if (!spool_read(p->s, SPOOL_WAIT, &p->all)) return false;
+	while (due < p->all.count && p->all.id[due].due <= now) due++;
+	p->all.count = 0;
+	for (size_t i = 0; i < due; i++)
+		if (!is_running(p, &p->all.id[i])) p->all.id[p->all.count++] = p->all.id[i];
+	/* to one relay for all there is one limit, and one that can be down */
+	for (size_t i = 0; p->one_hop && i < p->all.count; i++) continue;
+	if (p->all.count > 0) qsort(p->all.id, p->all.count, sizeof *p->all.id, by_destination);
+	return group(p);
+}
+
+/* --- workers --- */
+
+static void start(struct pass *p, struct destination *d, struct entry_id *id, bool attempt)
+{
+	sigset_t none;
+	pid_t pid = fork();
+	if (pid == 0) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		_exit(work(p->s, id, attempt, attempt ? 0 : d->down));
+	}
+	if (pid < 0) {
+		log_line(LEVEL_ERROR, "cannot start a process for an entry: %s", strerror(errno));
+		return;
+	}
+	p->worker[p->running++] = (struct worker){ pid, d->hash, *id };
+	d->running++;
+}
+
+/* The destination is down: its entries wait until it is tried again, but for those that are old enough for their senders to be told.  */
+static bool postpone(const struct pass *p, const struct destination *d, struct entry_id *id)
+{
+	struct stat st;
+	time_t now = spool_now(p->s);
+	bool there = fstatat(p->s->message, id->key, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	time_t age = there ? now - st.st_mtime : 0;
+	bool old = age >= (time_t)(p->s->cf->queue_lifetime / 1000), warn = p->s->cf->queue_warn && age >= (time_t)(p->s->cf->queue_warn / 1000);
+	if (warn && !old) {
+		struct entry e;
+		int fd = spool_claim(p->s, SPOOL_WAIT, id);
+		warn = fd >= 0 && entry_read(&e, fd) && !e.warned;
+		if (fd >= 0) entry_free(&e);
+		if (fd >= 0) close(fd);
+	}
+	if (old || warn) return false;
+	spool_move(p->s, SPOOL_WAIT, id, SPOOL_WAIT, d->down);
+	return true;
+}
+
+/* The next entry of some destination that may be worked on, begun.  False: there is none now.  */
+static bool start_next(struct pass *p)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		struct destination *d = &p->to[(p->turn + i) % p->count];
+		while (d->next < d->end && d->down && postpone(p, d, &p->all.id[d->next])) d->next++;
+		if (d->next == d->end || d->running >= p->per) continue;
+		bool probe = d->known_down && !d->down && d->running > 0;       /* one is enough to see whether it is up again */
+		if (probe) continue;
+		p->turn = (p->turn + i + 1) % p->count;
+		start(p, d, &p->all.id[d->next++], !d->down);
+		return true;
+	}
+	return false;
+}
+
+static void ended(struct pass *p, pid_t pid, int status)
+{
+	for (size_t i = 0; i < p->running; i++) {
+		if (p->worker[i].pid != pid) continue;
+		struct destination *d = find(p, p->worker[i].hash);
+		p->worker[i] = p->worker[--p->running];
+		if (WIFSIGNALED(status)) log_line(LEVEL_ERROR, "the process of an entry was ended by signal %d", WTERMSIG(status));
+		if (!d) return;
+		d->running--;
+		if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_DOWN && !d->down) set_down(p, d);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_DONE && !d->down) set_up(p, d);
+		return;
+	}
+}
+
+/* Wait for a process to end, a second at most.  */
+static void wait_a_second(struct pass *p, const sigset_t *child)
+{
+	int status;
+	pid_t pid;
+	if ((pid = waitpid(-1, &status, WNOHANG)) == 0) {
+		sigtimedwait(child, NULL, &(struct timespec){ .tv_sec = LOOK_NEW });
+		pid = waitpid(-1, &status, WNOHANG);
+	}
+	for (; pid > 0; pid = waitpid(-1, &status, WNOHANG)) ended(p, pid, status);
+}
+
+bool pass_run(const struct spool *s)
+{
+	struct pass p = { .s = s, .parallel = (size_t)s->cf->queue_parallel, .one_hop = *s->cf->relayhost };
+	sigset_t child;
+	p.per = p.one_hop ? p.parallel : PER_DESTINATION;
+	p.worker = calloc(p.parallel, sizeof *p.worker);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	signal(SIGCHLD, SIG_DFL);
+	bool good = p.worker && look(&p);
+	for (uint64_t looked = millis(); good;) {
+		while (p.running < p.parallel && !clock_stop_asked() && start_next(&p)) continue;
+		if (p.running > 0) wait_a_second(&p, &child);
+		bool over = p.running == 0 && (clock_stop_asked() || !take_in(&p));
+		if (over && (clock_stop_asked() || p.all.count == 0)) break;
+		if (over || take_in(&p) || millis() - looked > LOOK_ALL * 1000) {
+			good = look(&p);
+			looked = millis();
+		}
+	}
+	if (!good) log_line(LEVEL_ERROR, "queue_dir = %s: %s", s->cf->queue_dir, strerror(errno));
+	free(p.to);
+	free(p.worker);
+	spool_free(&p.all);
+	return good;
+}

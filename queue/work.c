@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "work.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "beside.h"
+#include "log.h"
+#include "notice.h"
+
+enum { LINE = 1024, OPTIONS = 24, PER_RCPT = 6 };
+
+time_t work_delay(unsigned attempts)
+{
+	static const unsigned short minutes[] = { 5, 15, 30 };
+	enum { LAST = sizeof minutes / sizeof *minutes - 1 };
+	unsigned n = attempts > 0 ? attempts - 1 : 0, random = 0;
+	time_t seconds = 60 * minutes[n < LAST ? n : LAST];
+	if (getrandom(&random, sizeof random, 0) != sizeof random) random = 0;
+	return seconds - seconds / 10 + (time_t)(random % (unsigned)(seconds / 5 + 1));
+}
+
+/* --- the client --- */
+
+/* The arguments of smtp-client.  */
+struct arguments { char **argv; size_t n; };
+
+static void add(struct arguments *a, const char *option, const char *value)
+{
+	if (value && !*value) return;
+	a->argv[a->n++] = (char *)option;
+	if (value) a->argv[a->n++] = (char *)value;
+}
+
+static bool build(const struct spool *s, const struct entry *e, struct arguments *a)
+{
+	char *config[CONFIG_ARGUMENTS], size[24];
+	config_arguments(s->cf, config);
+	*a = (struct arguments){ .argv = calloc(CONFIG_ARGUMENTS + OPTIONS + PER_RCPT * e->count, sizeof *a->argv), .n = 1 };
+	if (!a->argv) return false;
+	for (char **c = config; *c; c++) a->argv[a->n++] = *c;
+	snprintf(size, sizeof size, "%llu", (unsigned long long)(e->octets + strlen(e->head)));
+	add(a, "--send", NULL);
+	add(a, "--mx", e->destination);
+	a->argv[a->n++] = (char *)"--from";
+	a->argv[a->n++] = (char *)e->sender;
+	add(a, "--size", strdup(size));
+	add(a, "--prepend", e->head);
+	add(a, "--envid", e->envid);
+	if (e->full || e->headers) add(a, "--ret", e->full ? "FULL" : "HDRS");
+	if (e->eightbit) add(a, "--8bit", NULL);
+	if (e->utf8) add(a, "--utf8", NULL);
+	for (size_t i = 0; i < e->count; i++) {
+		char notify[DSN_NOTIFY];
+		if (e->rcpt[i].state != ENTRY_TODO) continue;
+		dsn_notify_text(notify, e->rcpt[i].notify);
+		if (*notify) add(a, "--notify", strdup(notify + sizeof " NOTIFY=" - 1));
+		add(a, "--orcpt", e->rcpt[i].orcpt);
+		add(a, "--rcpt", e->rcpt[i].address);
+	}
+	return true;
+}
+
+/* Start it; the answers come from *from.  */
+static pid_t start(struct arguments *a, int message, int *from)
+{
+	int out[2];
+	if (pipe2(out, O_CLOEXEC) != 0) return -1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		char place[512];
+		prctl(PR_SET_PDEATHSIG, SIGKILL);       /* nobody would write down what it comes to */
+		if (dup2(message, 0) != 0 || dup2(out[1], 1) != 1) _exit(EX_OSERR);
+		for (unsigned i = 0; (a->argv[0] = (char *)beside("smtp-client", i, place, sizeof place)); i++) execv(a->argv[0], a->argv);
+		log_line(LEVEL_ERROR, "cannot execute smtp-client: %s", strerror(errno));
+		_exit(EX_OSFILE);
+	}
+	close(out[1]);
+	*from = out[0];
+	if (pid < 0) close(out[0]);
+	return pid;
+}
+
+static void tell(const struct entry_rcpt *r, const char *what, const char *text)
+{
+	char rcpt[4 * PATH_MAX_LEN + 8], said[4 * ENTRY_TEXT];
+	log_line(LEVEL_INFO, "%s: to=<%s> reply=\"%s\"", what, log_escape(rcpt, sizeof rcpt, r->address), log_escape(said, sizeof said, text));
+}
+
+/* A line for a recipient: "CODE STATUS HOST TEXT".  Written down before anything else happens.  */
+static int take_line(struct entry *e, int fd, size_t i, const char *line, bool dsn, time_t now)
+{
+	struct entry_rcpt *r = &e->rcpt[i];
+	enum entry_state state = ENTRY_TODO;
+	if (*line == '2') state = r->notify & NOTIFY_SUCCESS && !dsn ? ENTRY_RELAYED : ENTRY_SETTLED;
+	if (*line == '5') state = ENTRY_FAILED;
+	int error = entry_mark(e, fd, i, state, line, now);
+	tell(r, *line == '2' ? "sent" : *line == '5' ? "failed" : "deferred", line);
+	if (error) log_line(LEVEL_ERROR, "cannot write down what became of a recipient: %s", strerror(error));
+	return error;
+}
+
+static size_t next_todo(const struct entry *e, size_t i)
+{
+	while (i < e->count && e->rcpt[i].state != ENTRY_TODO) i++;
+	return i;
+}
+
+/* Have it sent, and hear what became of each recipient.  Those that nothing is heard of are tried again.  */
+static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
+{
+	struct arguments a;
+	int from, status = 0;
+	char line[LINE];
+	bool dsn = false, down = false;
+	if (!build(s, e, &a)) return true;
+	pid_t pid = start(&a, message, &from);
+	FILE *f = pid > 0 ? fdopen(from, "r") : NULL;
+	if (!f) {
+		log_line(LEVEL_ERROR, "cannot start smtp-client: %s", strerror(errno));
+		return true;
+	}
+	for (size_t i = next_todo(e, 0); fgets(line, sizeof line, f);) {
+		line[strcspn(line, "\n")] = '\0';
+		if (*line == '#') {
+			dsn |= strstr(line, " dsn") != NULL;
+			continue;
+		}
+		if (i >= e->count || !strchr("245", *line) || take_line(e, fd, i, line, dsn, spool_now(s)) != 0) break;
+		i = next_todo(e, i + 1);
+	}
+	fclose(f);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+	down = WIFEXITED(status) && WEXITSTATUS(status) == EX_UNAVAILABLE;
+	free(a.argv);
+	return !down;
+}
+
+/* --- time --- */
+
+static void give_up(struct entry *e, int fd, time_t now)
+{
+	char text[ENTRY_TEXT], last[ENTRY_TEXT];
+	for (size_t i = 0; i < e->count; i++) {
+		if (e->rcpt[i].state != ENTRY_TODO) continue;
+		snprintf(last, sizeof last, "%s", e->rcpt[i].text);
+		snprintf(text, sizeof text, "500 4.4.7 - not delivered in time%s%.250s", *last ? "; the last answer: " : "", last);
+		if (entry_mark(e, fd, i, ENTRY_FAILED, text, now) != 0) return;
+		tell(&e->rcpt[i], "given up", text);
+	}
+}
+
+/* Warn when it is time for that, and give up when it is time for that.  */
+static void look_at_clock(const struct spool *s, struct entry *e, int fd, int message)
+{
+	time_t now = spool_now(s), age = now - e->arrived, life = (time_t)(s->cf->queue_lifetime / 1000), warn = (time_t)(s->cf->queue_warn / 1000);
+	if (!entry_todo(e)) return;
+	if (age >= life) {
+		give_up(e, fd, now);
+	} else if (warn > 0 && age >= warn && !e->warned && notice_delay(s, e, message, e->arrived + life) == NOTICE_DONE) {
+		e->warned = true;
+		log_line(LEVEL_INFO, "delayed: the sender is told");
+	}
+}
+
+/* --- an entry --- */
+
+static void put_aside(const struct spool *s, struct entry_id *id, int error)
+{
+	log_line(LEVEL_ERROR, "%s cannot be read: %s; it is on hold", id->key, error == EBADMSG ? "it is no entry of this version" : strerror(error));
+	if (error == EBADMSG) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
+}
+
+static void lay_down(const struct spool *s, struct entry_id *id, struct entry *e, int fd, bool attempted, time_t until)
+{
+	time_t now = spool_now(s), due = until > now ? until : now + work_delay(e->attempts + attempted), end = e->arrived + (time_t)(s->cf->queue_lifetime / 1000);
+	e->attempts += attempted;
+	if (entry_count(e, fd) != 0) log_line(LEVEL_ERROR, "%s: cannot count an attempt", id->key);
+	if (entry_todo(e) && due > end && end > now) due = end;         /* the last one */
+	spool_move(s, SPOOL_WAIT, id, SPOOL_WAIT, due);
+}
+
+enum work_result work(const struct spool *s, struct entry_id *id, bool attempting, time_t until)
+{
+	struct entry e;
+	int fd = spool_claim(s, SPOOL_WAIT, id), message;
+	if (fd < 0) return WORK_GONE;
+	if (!entry_read(&e, fd)) {
+		put_aside(s, id, errno);
+		entry_free(&e);
+		return WORK_GONE;
+	}
+	log_open("smtp-queue", e.id, "local", LOG_LINES);
+	log_level((enum log_level)s->cf->log_level);
+	message = spool_message(s, id);
+	bool answered = true, attempted = false;
+	if (message < 0 && entry_todo(&e)) {
+		log_line(LEVEL_ERROR, "the message of %s is not there: %s; it is on hold", id->key, strerror(errno));
+		spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
+		return WORK_GONE;
+	}
+	if (attempting && entry_todo(&e)) {
+		answered = attempt(s, &e, fd, message);
+		attempted = true;
+	}
+	look_at_clock(s, &e, fd, message);
+	notice_final(s, &e, fd, message);
+	if (!entry_open(&e)) spool_remove(s, SPOOL_WAIT, id);
+	else lay_down(s, id, &e, fd, attempted, until);
+	entry_free(&e);
+	return answered ? WORK_DONE : WORK_DOWN;
+}

@@ -1,0 +1,21 @@
+/* One entry of the queue: try to deliver it, tell its sender, and lay it down for the next time.  In a process of its own.  */
+#ifndef WORK_H
+#define WORK_H
+
+#include "spool.h"
+
+/* What the pass learns from the exit status.  */
+enum work_result {
+	WORK_DONE,              /* the destination has answered, whatever it said */
+	WORK_DOWN,              /* it did not */
+	WORK_GONE,              /* nothing was done: the entry is somebody else's, or is no more */
+};
+
+/* With `attempt` false nothing is sent: the destination is known to be down, and only time is looked at.  `until` is when it will be tried again (0: by the entry's own
+ * attempts).  */
+enum work_result work(const struct spool *s, struct entry_id *id, bool attempt, time_t until);
+
+/* Seconds from the attempt with this number (from 1) to the next, spread by a tenth.  */
+time_t work_delay(unsigned attempts);
+
+#endif

@@ -6,7 +6,7 @@
 #include "../lib/keeper.c"
 
 bool sandbox_speaker(void) { return true; }
-void sandbox_beneath(int fd) { (void)fd; }
+void sandbox_beneath(int fd, int other) { (void)fd, (void)other; }
 static unsigned opened;
 enum { HOP_FD = 1077, TLS_FD, AUTH_FD };        /* not open: nothing can be put in the place of 0 and 1 */
 bool nexthop_open(struct nexthop *n, const struct config *cf) { (void)cf; n->helper.fd = HOP_FD; return ++opened; }

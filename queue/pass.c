@@ -36,8 +36,10 @@ struct pass {
 	size_t count, turn;     /* destinations; whose turn it is */
 	struct worker *worker;
 	size_t running, parallel, per;
-	bool one_hop;           /* all goes to relayhost */
+	bool one_hop;           /* all goes to relayhost: it has one limit, and is up or down for all */
 };
+
+static uint64_t destination_of(const struct pass *p, const struct entry_id *id) { return p->one_hop ? 0 : id->hash; }
 
 /* --- destinations that are down: a file each, whose times say since and until when --- */
 
@@ -113,7 +115,7 @@ static struct destination *find(const struct pass *p, uint64_t hash)
 static bool is_running(const struct pass *p, const struct entry_id *id)
 {
 	for (size_t i = 0; i < p->running; i++)
-		if (p->worker[i].hash == id->hash && strcmp(p->worker[i].id.key, id->key) == 0) return true;
+		if (p->worker[i].id.hash == id->hash && strcmp(p->worker[i].id.key, id->key) == 0) return true;
 	return false;
 }
 
@@ -125,9 +127,9 @@ static bool group(struct pass *p)
 	if (!p->to) return false;
 	for (size_t i = 0; i < p->all.count; i++) {
 		struct destination *d = p->count ? &p->to[p->count - 1] : NULL;
-		if (!d || d->hash != p->all.id[i].hash) {
+		if (!d || d->hash != destination_of(p, &p->all.id[i])) {
 			d = &p->to[p->count++];
-			*d = (struct destination){ .hash = p->all.id[i].hash, .next = i };
+			*d = (struct destination){ .hash = destination_of(p, &p->all.id[i]), .next = i };
 			read_down(p, d);
 		}
 		d->end = i + 1;
@@ -154,9 +156,7 @@ static bool look(struct pass *p)
 	p->all.count = 0;
 	for (size_t i = 0; i < due; i++)
 		if (!is_running(p, &p->all.id[i])) p->all.id[p->all.count++] = p->all.id[i];
-	/* to one relay for all there is one limit, and one that can be down */
-	for (size_t i = 0; p->one_hop && i < p->all.count; i++) continue;
-	if (p->all.count > 0) qsort(p->all.id, p->all.count, sizeof *p->all.id, by_destination);
+	if (p->all.count > 0 && !p->one_hop) qsort(p->all.id, p->all.count, sizeof *p->all.id, by_destination);
 	return group(p);
 }
 

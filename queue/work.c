@@ -16,6 +16,7 @@
 #include "beside.h"
 #include "log.h"
 #include "notice.h"
+#include "route.h"
 
 enum { LINE = 1024, OPTIONS = 24, PER_RCPT = 6 };
 
@@ -145,6 +146,15 @@ static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
 	return !down;
 }
 
+/* Whether that its server does not answer holds for all entries that the pass takes together: those for one destination, or all for relayhost.  */
+static bool holds_for_all(const struct config *cf, const struct entry *e)
+{
+	struct route by_table, relay;
+	char why[256];
+	if (!*cf->relayhost) return true;
+	return route_find(cf, e->destination, &by_table, why) && route_parse(&relay, cf->relayhost) && strcmp(by_table.host, relay.host) == 0;
+}
+
 /* --- time --- */
 
 static void give_up(struct entry *e, int fd, time_t now)
@@ -216,6 +226,7 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 	notice_final(s, &e, fd, message);
 	if (!entry_open(&e)) spool_remove(s, SPOOL_WAIT, id);
 	else lay_down(s, id, &e, fd, attempted, until);
+	bool down = !answered && holds_for_all(s->cf, &e);
 	entry_free(&e);
-	return answered ? WORK_DONE : WORK_DOWN;
+	return down ? WORK_DOWN : answered ? WORK_DONE : WORK_GONE;
 }

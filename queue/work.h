@@ -8,7 +8,7 @@
 enum work_result {
 	WORK_DONE,              /* the destination has answered, whatever it said */
 	WORK_DOWN,              /* it did not */
-	WORK_GONE,              /* nothing was done: the entry is somebody else's, or is no more */
+	WORK_GONE,              /* nothing is known: the entry is somebody else's, or is no more, or has a server of its own */
 };
 
 /* With `attempt` false nothing is sent: the destination is known to be down, and only time is looked at.  `until` is when it will be tried again (0: by the entry's own

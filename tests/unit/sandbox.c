@@ -65,7 +65,7 @@ static int in_sandbox(int (*try)(void))
 	int status;
 	pid_t pid = fork();
 	if (pid == 0) {
-		sandbox_beneath(open(folder, O_PATH | O_DIRECTORY));
+		sandbox_beneath(open(folder, O_PATH | O_DIRECTORY), -1);
 		_exit(try());
 	}
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -25,14 +25,16 @@ SYSTEMD = $(shell pkg-config --exists libsystemd 2>/dev/null && echo -DHAVE_SYST
 COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
-STATIC_PROGRAMS = smtp-handler maildir-deliver sendmail
+STATIC_PROGRAMS = smtp-handler maildir-deliver sendmail smtp-queue
 PROGRAMS = $(STATIC_PROGRAMS) smtp-tls smtp-passwd
 LIB = access address beside clock complete config data dovecot dsn envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify outgoing tools alias alias-list alias-text alias-compile quota names channel monitor writer program) queue/entry
 SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit relay)
 TLS = tls $(addprefix tls/,certificate serve stream walls)
-QUEUE = queue $(addprefix queue/,entry spool pass work notice report report-text report-fields list) client/route
+# Of smtp-queue.
+REPORT = $(addprefix queue/,report report-fields report-text)
+QUEUE = queue $(addprefix queue/,entry spool pass work notice list) $(REPORT) client/route
 PASSWD = passwd $(addprefix passwd/,table ask change)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
@@ -103,7 +105,7 @@ check: all $(UNIT_TESTS) $(if $(SAN),,$B/hook/smtp-handler)
 	$(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),BUILD=$B/static $(BATS) $(TESTS)))
 TESTS = tests
 
-UNIT_OBJECTS = $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)) submit/header)
+UNIT_OBJECTS = $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)) submit/header $(REPORT))
 $B/unit/%: tests/unit/%.c tests/unit/check.h $B/flags $(UNIT_OBJECTS) $B/libsmtp.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(UNIT_OBJECTS) $B/libsmtp.a $(LINK) $(DELIVER_LIBS) -ldl
@@ -124,7 +126,7 @@ lint: $B/faults/syscalls.h
 	$(MAKE) B=build/lint-gcc CC=gcc WERROR=1 all
 	$(call skip,clang) $(MAKE) B=build/lint-clang CC=clang WERROR=1 MUSL_CC=none all
 	$(call skip,clang) for f in $(C_FILES); do clang --analyze --analyzer-output text -Xclang -analyzer-werror $(ANALYZE) $(DEFS) -I$B/faults $$f || exit 1; done
-	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -Idelivery -Itls -Isubmit -I. $(C_FILES)
+	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -Idelivery -Itls -Isubmit -Iqueue -I. $(C_FILES)
 	$(call skip,shellcheck) shellcheck -S warning -x -P tests $(SHELL_FILES)
 	$(call skip,mandoc) mandoc -T lint -W warning $(wildcard man/*.[1-8])
 	$(call skip,systemd-analyze) tests/units-verify

@@ -140,7 +140,7 @@ MAN8 = $(addprefix man/,smtp-handler.8 maildir-deliver.8 smtp-tls.8 smtp-passwd.
 MAN7 = $(addprefix man/,smtp-handler-migration.7 smtp-handler-setup.7)
 MAN5 = man/smtp-handler.conf.5
 UNIT_FILES = smtp.socket smtp@.service submission.socket submission@.service submissions.socket submissions@.service smtp-local.socket smtp-local@.service \
-	smtp-tls.socket smtp-tls.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
+	smtp-tls.socket smtp-tls.service smtp-queue.path smtp-queue.timer smtp-queue.service maildir-deliver.socket maildir-deliver@.service smtp-tcpserver.service
 units: $(UNIT_FILES:%=$B/units/%)
 $B/units/%: units/%.in $B/flags
 	@mkdir -p $(@D)
@@ -155,14 +155,14 @@ $B/units/smtp-local@.service: $B/units/smtp@.service
 	$(call variant,local,Mail submission by a program of this host)
 $B/units/submissions@.service: $B/units/smtp@.service
 	$(call variant,submission,Mail submission connection with TLS,$(WITH_TLS))
-$B/units/%.socket: units/%.socket
+$B/units/%: units/%
 	@mkdir -p $(@D)
 	cp $< $@
 
 D = $(DESTDIR)
 install: all units
 	install -d $D$(SBINDIR) $D$(BINDIR) $D$(MANDIR)/man8 $D$(MANDIR)/man7 $D$(MANDIR)/man5 $D$(UNITDIR) $D$(SYSUSERSDIR) $D$(TMPFILESDIR) $D$(CATALOGDIR) $D$(DOCDIR)
-	install -m 755 $B/smtp-handler $B/smtp-tls $B/smtp-passwd $B/sendmail $D$(SBINDIR)/
+	install -m 755 $B/smtp-handler $B/smtp-tls $B/smtp-passwd $B/sendmail $B/smtp-queue $D$(SBINDIR)/
 	install -m 755 $B/maildir-deliver $D$(BINDIR)/
 	$(if $D,test -e $D$(BINDIR)/newaliases,command -v newaliases) >/dev/null || ln -sf maildir-deliver $D$(BINDIR)/newaliases     # another mail server's stays
 	install -m 644 $(MAN8) $D$(MANDIR)/man8/
@@ -185,7 +185,7 @@ activate:
 uninstall:
 	$(if $D,,-for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ "$$(readlink $$f)" != $(SBINDIR)/sendmail ] || rm -f $$f; done)
 	test "$$(readlink $D$(BINDIR)/newaliases)" != maildir-deliver || rm -f $D$(BINDIR)/newaliases
-	rm -f $(addprefix $D$(SBINDIR)/,smtp-handler smtp-tls smtp-passwd sendmail) $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
+	rm -f $(addprefix $D$(SBINDIR)/,smtp-handler smtp-tls smtp-passwd sendmail smtp-queue) $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
 	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf fail2ban-filter.conf strict-deliver.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null

@@ -171,8 +171,8 @@ int main(int argc, char **argv)
 	case 'i': return become_with(m, "maildir-deliver", "--rebuild-aliases", rest, n);
 	case 'v': return become_with(m, "maildir-deliver", "--where", rest, n);
 	case 's': return dialogue(m);
-	case 'q': return EX_OK;         /* nothing waits here */
-	case 'p': return puts("No mail waits here: what is submitted is delivered at once, or refused."), EX_OK;
+	case 'q': return become_with(m, "smtp-queue", "run", NULL, 0);
+	case 'p': return become_with(m, "smtp-queue", "list", NULL, 0);
 	default: return send_message(m, rest, n);
 	}
 }

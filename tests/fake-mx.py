@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""An SMTP server that misbehaves: fake-mx.py FOLDER STAGE ACTION [KEYWORD...]
+
+Listens on 127.0.0.1, writes its port to FOLDER/port, what it hears to FOLDER/heard, each message that it takes to FOLDER/1, FOLDER/2...
+STAGE: greeting EHLO HELO MAIL RCPT RCPT2 DATA BDAT end QUIT never.  ACTION there: close, reset, hang, nonsense, big (10 MB of reply), endless, take (the message is
+taken, and the connection reset before the answer), or a reply's text, with \\n for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is
+there, it is removed and the action is done; then no more.  KEYWORDs are offered in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
+"""
+import os, socket, struct, sys, threading
+
+folder, stages, action, keywords = sys.argv[1], sys.argv[2].split(","), sys.argv[3], sys.argv[4:]
+keywords = keywords or ["PIPELINING", "8BITMIME", "SIZE", "DSN", "CHUNKING", "SMTPUTF8"]
+lock, taken = threading.Lock(), [0]
+once = os.path.exists(folder + "/once")
+
+
+class Over(Exception):
+    pass
+
+
+def due():
+    if not once:
+        return True
+    try:
+        os.unlink(folder + "/once")
+        return True
+    except FileNotFoundError:
+        return False
+
+
+class Session:
+    def __init__(self, c):
+        self.c, self.f = c, c.makefile("rb")
+        self.rcpts = self.chunks = 0
+        self.body = b""
+
+    def send(self, text):
+        self.c.sendall(text.encode() + b"\r\n")
+
+    def reset(self):
+        self.c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise Over
+
+    def at(self, stage, reply):
+        if stage not in stages or not due():
+            self.send(reply)
+        elif action == "close":
+            raise Over
+        elif action == "reset":
+            self.reset()
+        elif action == "take":
+            self.keep()
+            self.reset()
+        elif action == "hang":
+            self.f.read()
+            raise Over
+        elif action == "nonsense":
+            self.send("what do you want?")
+        elif action == "big":
+            self.send("250-" + "x" * 400 + "\r\n250-" * 1 + "y")
+            for _ in range(25000):
+                self.send("250-" + "\x1b[31m" + "z" * 400)
+            self.send("250 end")
+        elif action == "endless":
+            while True:
+                self.send("250-again")
+        else:
+            self.send(action.replace("\\n", "\r\n"))
+            if action[:3] == "421":
+                raise Over
+            return action[0] in "23"
+        return True
+
+    def keep(self):
+        with lock:
+            taken[0] += 1
+            name = "%s/%d" % (folder, taken[0])
+        with open(name + ".part", "wb") as f:
+            f.write(self.body)
+        os.rename(name + ".part", name)
+
+    def end(self):
+        if self.at("end", "250 2.0.0 taken, id 4711") and not ("end" in stages and action[0] in "45" and not once):
+            self.keep()
+        self.body = b""
+
+    def command(self, line):
+        verb = line.split()[0].upper().decode("latin-1") if line.split() else ""
+        if verb == "EHLO":
+            if keywords == ["none"]:
+                self.send("500 5.5.1 what?")
+            else:
+                self.at("EHLO", "\r\n".join("250" + ("-" if i < len(keywords) else " ") + k for i, k in enumerate(["mx.remote.example"] + keywords)))
+        elif verb == "HELO":
+            self.at("HELO", "250 mx.remote.example")
+        elif verb == "MAIL":
+            self.rcpts, self.body = 0, b""
+            self.at("MAIL", "250 2.1.0 ok")
+        elif verb == "RCPT":
+            self.rcpts += 1
+            if b"<unknown@" in line:
+                self.send("550 5.1.1 no such user")
+            elif b"<later@" in line:
+                self.send("450 4.2.1 not now")
+            else:
+                self.at("RCPT2" if self.rcpts == 2 else "RCPT", "250 2.1.5 ok")
+        elif verb == "DATA":
+            if self.at("DATA", "354 go on") and "DATA" not in stages:
+                for line in self.f:
+                    if line == b".\r\n":
+                        return self.end()
+                    self.body += line[1:] if line.startswith(b".") else line
+                raise Over
+        elif verb == "BDAT":
+            size = int(line.split()[1])
+            self.body += self.f.read(size)
+            if b"LAST" in line.upper():
+                self.end()
+            else:
+                self.at("BDAT", "250 2.0.0 chunk")
+        elif verb == "QUIT":
+            self.at("QUIT", "221 2.0.0 bye")
+            raise Over
+        elif verb in ("RSET", "NOOP"):
+            self.send("250 2.0.0 ok")
+        else:
+            self.send("500 5.5.1 what?")
+
+    def run(self):
+        self.at("greeting", "220 mx.remote.example ESMTP")
+        for line in self.f:
+            with lock, open(folder + "/heard", "ab") as f:
+                f.write(line)
+            self.command(line)
+
+
+def serve(c):
+    try:
+        Session(c).run()
+    except (Over, OSError):
+        pass
+    c.close()
+
+
+listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+with open(folder + "/port.part", "w") as f:
+    f.write(str(listener.getsockname()[1]))
+os.rename(folder + "/port.part", folder + "/port")
+while True:
+    c, _ = listener.accept()
+    threading.Thread(target=serve, args=(c,), daemon=True).start()

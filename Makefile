@@ -33,6 +33,7 @@ DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbo
 SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit relay)
 TLS = tls $(addprefix tls/,certificate serve stream walls)
 # Of smtp-queue.
+CLIENT_DNS = $(addprefix client/,dns ask)
 REPORT = $(addprefix queue/,report report-fields report-text)
 QUEUE = queue $(addprefix queue/,entry spool pass work notice list) $(REPORT) client/route
 PASSWD = passwd $(addprefix passwd/,table ask change)
@@ -105,10 +106,10 @@ check: all $(UNIT_TESTS) $(if $(SAN),,$B/hook/smtp-handler)
 	$(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),BUILD=$B/static $(BATS) $(TESTS)))
 TESTS = tests
 
-UNIT_OBJECTS = $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)) submit/header $(REPORT))
+UNIT_OBJECTS = $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)) submit/header $(REPORT) $(CLIENT_DNS))
 $B/unit/%: tests/unit/%.c tests/unit/check.h $B/flags $(UNIT_OBJECTS) $B/libsmtp.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(UNIT_OBJECTS) $B/libsmtp.a $(LINK) $(DELIVER_LIBS) -ldl
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(UNIT_OBJECTS) $B/libsmtp.a $(LINK) $(DELIVER_LIBS) -lresolv -ldl
 
 # A handler whose speaker can be told to break out: tests/sandbox.bats shows that it cannot.
 $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.a
@@ -117,7 +118,7 @@ $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.
 
 include tests/proof.mk
 
-C_FILES = $(sort $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) $(PASSWD:%=%.c) $(QUEUE:%=%.c)) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
+C_FILES = $(sort $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) $(PASSWD:%=%.c) $(QUEUE:%=%.c)) $(CLIENT_DNS:%=%.c) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
 SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peers demo deps coverage systemd/box) $(wildcard tests/*.ba* tests/*/*.ba*)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork
@@ -126,7 +127,7 @@ lint: $B/faults/syscalls.h
 	$(MAKE) B=build/lint-gcc CC=gcc WERROR=1 all
 	$(call skip,clang) $(MAKE) B=build/lint-clang CC=clang WERROR=1 MUSL_CC=none all
 	$(call skip,clang) for f in $(C_FILES); do clang --analyze --analyzer-output text -Xclang -analyzer-werror $(ANALYZE) $(DEFS) -I$B/faults $$f || exit 1; done
-	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -Idelivery -Itls -Isubmit -Iqueue -I. $(C_FILES)
+	$(call skip,cppcheck) cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --suppress=missingIncludeSystem -Ilib -Idelivery -Itls -Isubmit -Iqueue -Iclient -I. $(C_FILES)
 	$(call skip,shellcheck) shellcheck -S warning -x -P tests $(SHELL_FILES)
 	$(call skip,mandoc) mandoc -T lint -W warning $(wildcard man/*.[1-8])
 	$(call skip,systemd-analyze) tests/units-verify

@@ -14,6 +14,7 @@
 
 #include "beside.h"
 #include "clock.h"
+#include "relay.h"
 #include "submit.h"
 
 static struct sendmail sendmail;
@@ -66,7 +67,10 @@ static int dialogue(struct sendmail *m)
 {
 	int fd = connect_socket(&m->cf);
 	if (fd < 0 && m->cf.file) return trouble(m, EX_TEMPFAIL, m->cf.submit, strerror(errno));
-	return fd >= 0 ? relay(fd) : become_with(m, "smtp-handler", NULL, NULL, 0);
+	if (fd < 0) return become_with(m, "smtp-handler", NULL, NULL, 0);
+	const struct relay_change as_it_is = { 0 };
+	int why = relay(fd, &as_it_is, &as_it_is, -1);
+	return why == 0 || why == ECONNRESET /* a client may say more than the server waits for */ ? EX_OK : EX_TEMPFAIL;
 }
 
 /* --- start --- */

@@ -63,7 +63,4 @@ bool write_message(struct sendmail *m, struct fields have);
 int connect_socket(const struct config *cf);
 int submit(struct sendmail *m);
 
-/* relay.c: carry standard input to the socket and what it answers to standard output, until it closes.  The exit status.  */
-int relay(int fd);
-
 #endif

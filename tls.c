@@ -89,6 +89,7 @@ static bool shake_hands(struct tls *t, SSL_CTX *ctx, struct found *f)
 	unsigned long long limit = t->cf.command_timeout < MOST ? t->cf.command_timeout : MOST;
 	bool late = false;
 	t->stream.ssl = SSL_new(ctx);
+	if (t->stream.ssl) SSL_set_accept_state(t->stream.ssl);
 	bool good = t->stream.ssl && SSL_set_fd(t->stream.ssl, t->stream.raw) == 1 && stream_handshake(&t->stream, millis() + limit, &late) && !t->failed;
 	if (!good) {
 		log_line(t->failed ? LEVEL_ERROR : LEVEL_INFO, "TLS handshake failed: %s peer=%s", late ? "the client takes too long" : tls_reason(), t->peer);

@@ -12,6 +12,7 @@
 
 #include "address.h"
 #include "log.h"
+#include "stream.h"
 
 enum { PATH_SIZE = 1024 };
 
@@ -20,13 +21,6 @@ enum { PATH_SIZE = 1024 };
 /* in the order of that list; the first is also the fastest */
 #define CIPHERS_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define GROUPS "X25519:prime256v1:secp384r1"
-
-const char *tls_reason(void)
-{
-	unsigned long e = ERR_peek_last_error();
-	const char *reason = ERR_reason_error_string(e);
-	return e == 0 ? "the connection was closed" : reason ? reason : "unknown error";
-}
 
 /* What the file is missing, in words.  */
 static const char *load_reason(void)

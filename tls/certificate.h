@@ -27,7 +27,4 @@ void certificate_warm(SSL_CTX *ctx, struct chooser *chooser);
 struct certificate_files { char cert[1024], key[1024]; };
 void certificate_files(const struct config *cf, struct certificate_files *files);
 
-/* The last reason that OpenSSL gives, as text.  */
-const char *tls_reason(void);
-
 #endif

@@ -41,6 +41,13 @@ static short wanted(SSL *ssl, int result)
 	return e == SSL_ERROR_WANT_READ ? POLLIN : e == SSL_ERROR_WANT_WRITE ? POLLOUT : 0;
 }
 
+const char *tls_reason(void)
+{
+	unsigned long e = ERR_peek_last_error();
+	const char *reason = ERR_reason_error_string(e);
+	return e == 0 ? "the connection was closed" : reason ? reason : "unknown error";
+}
+
 /* A client's last word of the handshake and its first command are two writes, of which the second waits for the first to be confirmed (Nagle): with nothing of ours to send
  * that would be in 40 ms.  Not TCP: then this does nothing.  */
 static void confirm(int fd) { setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){ 1 }, sizeof (int)); }
@@ -53,7 +60,7 @@ bool stream_handshake(struct stream *s, uint64_t deadline, bool *late)
 	*late = false;
 	nonblocking(s->raw);
 	setsockopt(s->raw, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof (int));        /* what is written is whole */
-	while (ERR_clear_error(), (r = SSL_accept(s->ssl)) != 1) {
+	while (ERR_clear_error(), (r = SSL_do_handshake(s->ssl)) != 1) {
 		struct pollfd p[2] = { { .fd = s->raw, .events = wanted(s->ssl, r) }, { .fd = s->plain } };
 		if (!p->events) return false;
 		int ms = left(deadline);
@@ -65,7 +72,7 @@ bool stream_handshake(struct stream *s, uint64_t deadline, bool *late)
 	return true;
 }
 
-/* From the client: decrypt into the buffer, as much as is there and fits; a record has up to 16 KiB.  */
+/* From the peer: decrypt into the buffer, as much as is there and fits; a record has up to 16 KiB.  */
 static void read_tls(struct stream *s, struct way *in)
 {
 	int n;
@@ -80,7 +87,7 @@ static void read_tls(struct stream *s, struct way *in)
 	if (n <= 0 && !(in->wants = wanted(s->ssl, n))) in->ended = true;       /* with close_notify or without: SMTP knows its own ends */
 }
 
-/* To the client.  */
+/* To the peer.  */
 static void write_tls(struct stream *s, struct way *out)
 {
 	ERR_clear_error();

@@ -56,7 +56,7 @@ static pid_t execute(char *argv[], char *const envp[], int fd, int at, char plac
 	return pid;
 }
 
-static int connect_to(int family, const struct sockaddr *addr, socklen_t len, uint64_t ms)
+int helper_connect(int family, const struct sockaddr *addr, socklen_t len, uint64_t ms)
 {
 	if (ms > CONNECT_MOST) ms = CONNECT_MOST;
 	struct timeval limit = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
@@ -81,7 +81,7 @@ static int connect_unix(const char *path, uint64_t ms)
 		return -1;
 	}
 	strcpy(sun.sun_path, path);
-	return connect_to(AF_UNIX, (struct sockaddr *)&sun, sizeof sun, ms);
+	return helper_connect(AF_UNIX, (struct sockaddr *)&sun, sizeof sun, ms);
 }
 
 /* "HOST:PORT", an IPv6 address in brackets.  */
@@ -103,7 +103,7 @@ static int connect_tcp(const char *where, uint64_t ms)
 		return -1;
 	}
 	int fd = -1;
-	for (a = list; a && fd < 0; a = a->ai_next) fd = connect_to(a->ai_family, a->ai_addr, a->ai_addrlen, ms);
+	for (a = list; a && fd < 0; a = a->ai_next) fd = helper_connect(a->ai_family, a->ai_addr, a->ai_addrlen, ms);
 	int why = errno;
 	freeaddrinfo(list);
 	errno = why;

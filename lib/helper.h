@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 struct helper {
@@ -16,6 +17,9 @@ struct helper {
 /* Connect to "unix:PATH" or "tcp:HOST:PORT" within `ms` milliseconds (at most half a minute), or make the pair for a program, if `where` is neither.  The
  * program's end can be written to before the program runs.  False after a line in the log.  */
 bool helper_open(struct helper *h, const char *where, uint64_t ms);
+
+/* A socket that is connected to an address within `ms` milliseconds (at most half a minute); -1 with errno.  */
+int helper_connect(int family, const struct sockaddr *addr, socklen_t len, uint64_t ms);
 
 /* Whether it is such a place, and not a program.  */
 bool helper_is_socket(const char *where);

@@ -26,26 +26,28 @@ COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
 STATIC_PROGRAMS = smtp-handler maildir-deliver sendmail smtp-queue
-PROGRAMS = $(STATIC_PROGRAMS) smtp-tls smtp-passwd
+PROGRAMS = $(STATIC_PROGRAMS) smtp-tls smtp-passwd smtp-client
 LIB = access address beside clock complete config data dovecot dsn envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive relay reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify outgoing tools alias alias-list alias-text alias-compile quota names channel monitor writer program) queue/entry
 SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit)
 TLS = tls $(addprefix tls/,certificate serve stream walls)
-# Of smtp-queue.
 CLIENT_DNS = $(addprefix client/,dns ask)
+CLIENT = client $(addprefix client/,dialogue reach secure show send transfer route) $(CLIENT_DNS) tls/stream delivery/names
+# Of smtp-queue.
 REPORT = $(addprefix queue/,report report-fields report-text)
 QUEUE = queue $(addprefix queue/,entry spool pass work notice list) $(REPORT) client/route
 PASSWD = passwd $(addprefix passwd/,table ask change)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
+IDN_LIBS ?= -Wl,-Bstatic -lidn2 -lunistring -Wl,-Bdynamic
 DELIVER_LIBS ?= -Wl,-Bstatic -lcdb -lidn2 -lunistring -Wl,-Bdynamic
-# Of smtp-tls only, and from the archives too: to load the libraries is a third of the cost of its start.
+# Of smtp-tls and smtp-client only, and from the archives too: to load the libraries is a third of the cost of its start.
 TLS_LIBS ?= -Wl,-Bstatic -lssl -lcrypto -Wl,-Bdynamic
 STATIC_LIBS = $(foreach l,cdb idn2 unistring,$(shell $(CC) -print-file-name=lib$(l).a))
 
 all: $(PROGRAMS:%=$B/%) $(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),static))
-static: $(STATIC_PROGRAMS:%=$B/static/%) $B/static/smtp-tls $B/static/smtp-passwd $B/static/smtp-passwd
+static: $(STATIC_PROGRAMS:%=$B/static/%) $B/static/smtp-tls $B/static/smtp-passwd $B/static/smtp-client
 
 $B/smtp-handler: $(HANDLER:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -ldl
@@ -53,6 +55,8 @@ $B/maildir-deliver: $(DELIVER:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ $(DELIVER_LIBS) -ldl
 $B/smtp-tls: $(TLS:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ $(TLS_LIBS) -ldl
+$B/smtp-client: $(CLIENT:%=$B/obj/%.o) $B/libsmtp.a
+	$(CC) $(LINK) -o $@ $^ $(TLS_LIBS) $(IDN_LIBS) -lresolv -ldl
 $B/smtp-passwd: $(PASSWD:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -lcrypt -ldl
 $B/sendmail: $(SENDMAIL:%=$B/obj/%.o) $B/libsmtp.a
@@ -83,7 +87,7 @@ $B/static/smtp-queue: $(QUEUE:%=$B/static/obj/%.o) $(LIB:%=$B/static/obj/lib/%.o
 $B/static/maildir-deliver: $(DELIVER:%=$B/static/obj/%.o) $B/static/obj/delivery/shim.o $(LIB:%=$B/static/obj/lib/%.o)
 	$(MUSL_CC) $(STATIC_LINK) -o $@ $^ $(STATIC_LIBS)
 # Of what needs libraries that musl has not: the other build's.
-$B/static/smtp-tls $B/static/smtp-passwd: $B/static/%: $B/%
+$B/static/smtp-tls $B/static/smtp-passwd $B/static/smtp-client: $B/static/%: $B/%
 	@mkdir -p $(@D)
 	ln -sf ../$(@F) $@
 $B/static/obj/%.o: %.c $B/flags
@@ -118,7 +122,7 @@ $B/hook/smtp-handler: tests/speaker-hook.c $(HANDLER:%=%.c) $B/flags $B/libsmtp.
 
 include tests/proof.mk
 
-C_FILES = $(sort $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) $(PASSWD:%=%.c) $(QUEUE:%=%.c)) $(CLIENT_DNS:%=%.c) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
+C_FILES = $(sort $(HANDLER:%=%.c) $(DELIVER:%=%.c) $(TLS:%=%.c) $(SENDMAIL:%=%.c) $(PASSWD:%=%.c) $(QUEUE:%=%.c) $(CLIENT:%=%.c)) $(LIB:%=lib/%.c) $(wildcard bench/*.c tests/faults/*.c)
 SHELL_FILES = .ci/run fuzz/run fuzz/mutants bench/in-box $(addprefix tests/,peers demo deps coverage systemd/box) $(wildcard tests/*.ba* tests/*/*.ba*)
 # vfork is meant: posix_spawn costs a connection up to 70 system calls more
 ANALYZE = -Xclang -analyzer-disable-checker=unix.Vfork,security.insecureAPI.vfork
@@ -138,6 +142,7 @@ demo: all
 
 # --- installation: files only, with DESTDIR; without, also what must be there before the units can start ---
 MAN8 = $(addprefix man/,smtp-handler.8 maildir-deliver.8 smtp-tls.8 smtp-passwd.8 sendmail.8)
+MAN1 = man/smtp-client.1
 MAN7 = $(addprefix man/,smtp-handler-migration.7 smtp-handler-setup.7)
 MAN5 = man/smtp-handler.conf.5
 UNIT_FILES = smtp.socket smtp@.service submission.socket submission@.service submissions.socket submissions@.service smtp-local.socket smtp-local@.service \
@@ -162,11 +167,12 @@ $B/units/%: units/%
 
 D = $(DESTDIR)
 install: all units
-	install -d $D$(SBINDIR) $D$(BINDIR) $D$(MANDIR)/man8 $D$(MANDIR)/man7 $D$(MANDIR)/man5 $D$(UNITDIR) $D$(SYSUSERSDIR) $D$(TMPFILESDIR) $D$(CATALOGDIR) $D$(DOCDIR)
+	install -d $D$(SBINDIR) $D$(BINDIR) $D$(MANDIR)/man8 $D$(MANDIR)/man1 $D$(MANDIR)/man7 $D$(MANDIR)/man5 $D$(UNITDIR) $D$(SYSUSERSDIR) $D$(TMPFILESDIR) $D$(CATALOGDIR) $D$(DOCDIR)
 	install -m 755 $B/smtp-handler $B/smtp-tls $B/smtp-passwd $B/sendmail $B/smtp-queue $D$(SBINDIR)/
-	install -m 755 $B/maildir-deliver $D$(BINDIR)/
+	install -m 755 $B/maildir-deliver $B/smtp-client $D$(BINDIR)/
 	$(if $D,test -e $D$(BINDIR)/newaliases,command -v newaliases) >/dev/null || ln -sf maildir-deliver $D$(BINDIR)/newaliases     # another mail server's stays
 	install -m 644 $(MAN8) $D$(MANDIR)/man8/
+	install -m 644 $(MAN1) $D$(MANDIR)/man1/
 	install -m 644 $(MAN7) $D$(MANDIR)/man7/
 	install -m 644 $(MAN5) $D$(MANDIR)/man5/
 	install -m 644 $(UNIT_FILES:%=$B/units/%) $D$(UNITDIR)/
@@ -186,7 +192,7 @@ activate:
 uninstall:
 	$(if $D,,-for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ "$$(readlink $$f)" != $(SBINDIR)/sendmail ] || rm -f $$f; done)
 	test "$$(readlink $D$(BINDIR)/newaliases)" != maildir-deliver || rm -f $D$(BINDIR)/newaliases
-	rm -f $(addprefix $D$(SBINDIR)/,smtp-handler smtp-tls smtp-passwd sendmail smtp-queue) $D$(BINDIR)/maildir-deliver $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
+	rm -f $(addprefix $D$(SBINDIR)/,smtp-handler smtp-tls smtp-passwd sendmail smtp-queue) $D$(BINDIR)/maildir-deliver $D$(BINDIR)/smtp-client $(MAN1:man/%=$D$(MANDIR)/man1/%) $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
 	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf fail2ban-filter.conf strict-deliver.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null

@@ -1,312 +1,203 @@
-/* SPDX-License-Identifier: MIT */
+/* What a person says and what the server says pass by here, and are changed as little as can be: a line that ends with LF gets the CR that SMTP wants, and what a terminal
+ * would obey is shown in codes.
+ * SPDX-License-Identifier: MIT */
 #include "dialogue.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <openssl/evp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/wait.h>
+#include <sys/socket.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "reach.h"
 #include "secure.h"
 
-/* RFC 5321 4.5.3.2, where command_timeout is 5 minutes and data_timeout 3.  */
-enum { PIPELINED = 100, RCPTS = 100, END_FACTOR = 2 /* of the wait for the answer to the message */ };
-
-struct talk {
-	struct letter *l;
-	struct peer_at *p;
-	struct hop hop;
-	struct secured tls;
-	pid_t child;            /* carries TLS; 0: none */
-	int fd;
+enum {
+	LINE = 4096, LINES = 200,       /* of a reply that we read ourselves */
+	REPLY = 300 * 1000,             /* milliseconds for each (RFC 5321 4.5.3.2) */
+	LAST_REPLY = 600 * 1000,        /* for an answer after the end of the input: it may be one to a message */
+	HANDSHAKE = 60 * 1000,
 };
 
-void dialogue_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text)
+static void tell(void *ctx, const char *line)
 {
-	size_t n = (size_t)snprintf(out, LETTER_TEXT, "%d %s %s ", code, *status ? status : code / 100 == 2 ? "2.0.0" : code / 100 == 5 ? "5.0.0" : "4.0.0", *host ? host : "-");
-	for (; *text && n < LETTER_TEXT - 1; text++) out[n++] = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
-	out[n] = '\0';
+	struct dialogue *d = ctx;
+	fprintf(stderr, "smtp-client: %s\n", line);
+	transcript_note(&d->transcript, line);
 }
 
-static void say_reply(char out[LETTER_TEXT], const struct talk *t, const struct reply *r) { dialogue_say(out, r->code, r->status, t->p->name, r->text); }
-
-/* The server is of no use: in its words if it has said any, else in ours.  */
-static enum dialogue_result next(struct talk *t, const struct reply *r, const char *otherwise)
+static int give_up(struct dialogue *d, int status, const char *what, const char *why)
 {
-	if (r && t->hop.open) say_reply(t->p->why, t, r);
-	else dialogue_say(t->p->why, 400, "4.4.2", t->p->name, t->hop.why ? t->hop.why : otherwise);
-	return DIALOGUE_NEXT;
+	char line[400];
+	snprintf(line, sizeof line, "%s%s%s", what, *why ? ": " : "", why);
+	tell(d, line);
+	return status;
 }
 
-static const char *our_name(const struct config *cf) { return *cf->helo_name ? cf->helo_name : cf->hostname; }
+/* --- both ways --- */
 
-/* --- TLS and AUTH --- */
-
-static enum dialogue_result no_tls(struct talk *t, const char *why)
+static size_t to_server(void *ctx, char *out, const char *in, size_t n)
 {
-	char text[300];
-	if (t->p->route.policy < POLICY_ENCRYPT) return DIALOGUE_PLAIN;
-	snprintf(text, sizeof text, "TLS is required (tls_policy) and cannot be had: %.200s", why);
-	dialogue_say(t->p->why, 400, "4.7.5", t->p->name, text);
-	return DIALOGUE_NEXT;
-}
-
-static enum dialogue_result begin_tls(struct talk *t)
-{
-	const struct config *cf = t->l->cf;
-	bool must = t->p->route.policy >= POLICY_ENCRYPT, wanted = t->p->route.policy != POLICY_NONE && !t->p->plain;
-	if (!wanted) return DIALOGUE_DONE;
-	if (!t->hop.starttls) return must ? no_tls(t, "the server does not offer it") : DIALOGUE_DONE;
-	const struct reply *r = hop_command(&t->hop, "STARTTLS");
-	if (r->code != 220 || !t->hop.open) {
-		if (!t->hop.open || must) return no_tls(t, r->text);
-		return DIALOGUE_DONE;   /* it changed its mind, and the dialogue goes on */
+	struct dialogue *d = ctx;
+	size_t m = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (in[i] == '\n' && !d->cr && !d->crlf) out[m++] = '\r';
+		out[m++] = in[i];
+		d->cr = in[i] == '\r';
 	}
-	t->fd = secure_start(t->fd, t->p->name, "", t->p->route.policy == POLICY_VERIFY, (unsigned)cf->command_timeout, &t->tls, &t->child);
-	if (t->fd < 0) return no_tls(t, t->tls.why);
-	return hop_again(&t->hop, t->fd, our_name(cf)) ? DIALOGUE_DONE : next(t, &t->hop.reply.reply, "it does not greet within TLS");
+	transcript_add(&d->transcript, CLIENT_SIDE, out, m);
+	return m;
 }
 
-/* "user:password", the first line of the file.  */
-static bool read_secret(const char *file, char secret[512])
+static size_t from_server(void *ctx, char *out, const char *in, size_t n)
 {
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, secret, 511) : -1;
-	if (fd >= 0) close(fd);
-	if (n <= 0) return false;
-	secret[n] = '\0';
-	secret[strcspn(secret, "\r\n")] = '\0';
-	return strchr(secret, ':');
+	struct dialogue *d = ctx;
+	transcript_add(&d->transcript, SERVER_SIDE, in, n);
+	if (d->terminal) return show(&d->shown, out, in, n);
+	memcpy(out, in, n);
+	return n;
 }
 
-static void encode(char *out, const char *text, size_t n) { EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n); }
+/* --- STARTTLS --- */
 
-static bool offers(const struct talk *t, const char *mechanism)
-{
-	size_t n = strlen(mechanism);
-	for (const char *s = t->hop.mechanisms; *(s += strcspn(s, " =")) && *++s;)
-		if (strncasecmp(s, mechanism, n) == 0 && (s[n] == '\0' || s[n] == ' ')) return true;
-	return false;
-}
+struct answer { char buf[LINE]; size_t have, line; bool offers; /* STARTTLS */ };
 
-/* With the relay's password: PLAIN, or LOGIN.  */
-static enum dialogue_result log_in(struct talk *t)
+/* Read until there is a whole line at the beginning of the buffer.  */
+static bool next_line(struct dialogue *d, struct answer *a, uint64_t end)
 {
-	char secret[512], plain[1100], line[1600];
-	const char *file = t->l->cf->relay_auth;
-	if (!t->p->route.authenticate) return DIALOGUE_DONE;
-	if (!read_secret(file, secret)) {
-		dialogue_say(t->p->why, 400, "4.7.0", t->p->name, "relay_auth cannot be read, or holds no user:password");
-		return DIALOGUE_NEXT;
+	const char *lf;
+	a->have -= a->line;
+	memmove(a->buf, a->buf + a->line, a->have);
+	a->line = 0;
+	while (!(lf = memchr(a->buf, '\n', a->have))) {
+		struct pollfd p = { .fd = d->fd, .events = POLLIN };
+		uint64_t now = millis();
+		int ready = now < end ? poll(&p, 1, (int)(end - now)) : 0;
+		if (ready < 0 && errno == EINTR) continue;
+		ssize_t n = ready > 0 && a->have < sizeof a->buf ? read(d->fd, a->buf + a->have, sizeof a->buf - a->have) : 0;
+		if (n <= 0) return give_up(d, 0, a->have == sizeof a->buf ? "the server's line is too long" : ready > 0 ? "the server has closed the connection" : "the server does not answer", "");
+		a->have += (size_t)n;
 	}
-	char *password = strchr(secret, ':');
-	*password++ = '\0';
-	const struct reply *r;
-	if (offers(t, "PLAIN") || !offers(t, "LOGIN")) {
-		int n = snprintf(plain + 1, sizeof plain - 1, "%s%c%s", secret, '\0', password) + 1;
-		plain[0] = '\0';
-		memcpy(line, "AUTH PLAIN ", 11);
-		encode(line + 11, plain, (size_t)n);
-		r = hop_command(&t->hop, line);
-	} else {
-		r = hop_ask(&t->hop, "AUTH LOGIN", 334);
-		encode(line, secret, strlen(secret));
-		if (r->code == 334) r = hop_ask(&t->hop, line, 334);
-		encode(line, password, strlen(password));
-		if (r->code == 334) r = hop_ask(&t->hop, line, 235);
-	}
-	OPENSSL_cleanse(secret, sizeof secret);
-	OPENSSL_cleanse(plain, sizeof plain);
-	OPENSSL_cleanse(line, sizeof line);
-	if (r->code == 235 && t->hop.open) return DIALOGUE_DONE;
-	return next(t, r, "AUTH failed");       /* a wrong password is for the administrator to mend, and no reason to lose mail */
+	a->line = (size_t)(lf - a->buf) + 1;
+	return true;
 }
 
-/* --- a transaction --- */
-
-/* The message with CRLF line ends, behind what is put in front of it.  */
-static void with_crlf(struct hop *h, const char *p, size_t n)
+static bool put_out(const char *s, size_t n)
 {
 	while (n > 0) {
-		const char *lf = memchr(p, '\n', n);
-		size_t piece = lf ? (size_t)(lf - p) : n;
-		hop_write(h, p, piece);
-		if (!lf) return;
-		hop_write(h, "\r\n", 2);
-		p += piece + 1;
-		n -= piece + 1;
+		ssize_t w = write(1, s, n);
+		if (w < 0 && errno != EINTR) return false;
+		if (w > 0) s += w, n -= (size_t)w;
 	}
-}
-
-static bool write_message(struct talk *t)
-{
-	static char buf[65536];
-	off_t at = 0;
-	char last = '\n';
-	with_crlf(&t->hop, t->l->prepend, strlen(t->l->prepend));
-	for (;;) {
-		ssize_t n = pread(t->l->message, buf, sizeof buf, at);
-		if (n < 0 && errno == EINTR) continue;
-		if (n < 0) return false;
-		if (n == 0) break;
-		with_crlf(&t->hop, buf, (size_t)n);
-		last = buf[n - 1];
-		at += n;
-	}
-	if (last != '\n') hop_write(&t->hop, "\r\n", 2);
 	return true;
 }
 
-/* What the recipients [*due..stop) that were offered hear.  */
-static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
+static bool is_keyword(const char *s, size_t n, const char *word)
 {
-	for (; *due < stop; ++*due) {
-		struct letter_rcpt *r = &t->l->rcpt[*due];
-		if (!offered[*due]) continue;
-		const struct reply *answer = hop_settle(&t->hop);
-		bool heard = t->hop.open || answer->code / 100 == 5;
-		if (answer->code / 100 == 2 && t->hop.open) continue;
-		offered[*due] = false;
-		if (!heard) continue;
-		/* "too many recipients": in another transaction */
-		if (answer->code == 452 && t->hop.accepted > 0 && (strcmp(answer->status, "4.5.3") == 0 || !strncmp(answer->status, "4.0.0", 5))) continue;
-		say_reply(r->result, t, answer);
-		r->done = true;
+	size_t len = strlen(word);
+	return n >= len && strncasecmp(s, word, len) == 0 && (n == len || strchr(" \r\n", s[len]));
+}
+
+/* Hear and show a reply.  Its code, or 0 after a word on standard error.  */
+static int hear(struct dialogue *d, struct answer *a)
+{
+	char out[LINE * SHOW_GROWTH + SHOW_MORE];
+	uint64_t end = millis() + REPLY;
+	for (unsigned i = 0; i < LINES; i++) {
+		if (!next_line(d, a, end)) return 0;
+		if (!put_out(out, from_server(d, out, a->buf, a->line))) return 0;
+		const char *s = a->buf;
+		bool digits = a->line > 4 && isdigit((unsigned char)s[0]) && isdigit((unsigned char)s[1]) && isdigit((unsigned char)s[2]);
+		if (!digits || !strchr("- \r\n", s[3])) break;
+		if (is_keyword(s + 4, a->line - 4, "STARTTLS")) a->offers = true;
+		if (s[3] != '-') return (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
 	}
+	return give_up(d, 0, "this is no reply of SMTP", "");
 }
 
-static void outcome(struct talk *t, const bool offered[], const struct reply *r)
+static int ask(struct dialogue *d, struct answer *a, const char *command, const char *argument)
 {
-	char said[LETTER_TEXT];
-	bool heard = t->hop.open || r != REPLY(LOCAL_ERROR);
-	if (heard) say_reply(said, t, r);
-	else dialogue_say(said, 400, "4.4.2", t->p->name, t->hop.ended ? "no answer to the whole message: it may have been delivered, and will be sent again" : t->hop.why ? t->hop.why : "the connection was lost");
-	for (size_t i = 0; i < t->l->count; i++) {
-		if (!offered[i]) continue;
-		strcpy(t->l->rcpt[i].result, said);
-		t->l->rcpt[i].done = heard || t->hop.ended;
+	char line[300], sent[sizeof line * RELAY_GROWTH + RELAY_MORE];
+	int n = snprintf(line, sizeof line, "%s%s%s\n", command, *argument ? " " : "", argument);
+	bool raw = d->crlf;
+	fprintf(stderr, ">>> %s", line);
+	d->crlf = false;
+	size_t m = to_server(d, sent, line, (size_t)n);
+	d->crlf = raw;
+	if (send(d->fd, sent, m, MSG_NOSIGNAL) != (ssize_t)m) return give_up(d, 0, "the server has closed the connection", "");
+	return hear(d, a);
+}
+
+/* What a refusal means.  */
+static int refused(struct dialogue *d, int code, const char *what)
+{
+	if (code == 0) return EX_TEMPFAIL;
+	return give_up(d, code / 100 == 4 ? EX_TEMPFAIL : EX_UNAVAILABLE, what, "");
+}
+
+static int begin_tls(struct dialogue *d);
+
+static int starttls(struct dialogue *d)
+{
+	struct answer a = { .have = 0 };
+	int code = hear(d, &a);
+	if (code / 100 != 2) return refused(d, code, "the server does not serve us");
+	a.offers = false;
+	if ((code = ask(d, &a, "EHLO", d->cf->hostname)) / 100 != 2) return refused(d, code, "the server refuses EHLO, and STARTTLS with it");
+	if (!a.offers) return give_up(d, EX_UNAVAILABLE, "the server does not offer STARTTLS", "");
+	if ((code = ask(d, &a, "STARTTLS", "")) != 220) return refused(d, code, "the server refuses STARTTLS");
+	/* what stands here may have been put there by somebody between us, and must not be taken for words from within TLS (CVE-2011-0411) */
+	if (a.have != a.line) return give_up(d, EX_PROTOCOL, "the server has said more, in plain text, behind its answer to STARTTLS", "");
+	return begin_tls(d);
+}
+
+/* --- TLS --- */
+
+static int begin_tls(struct dialogue *d)
+{
+	struct secured s;
+	char line[700];
+	const char *host = config_scheme(d->host, "unix:") ? "localhost" : d->host;
+	d->fd = secure_start(d->fd, host, d->ca, d->verify, d->cf->sandbox, HANDSHAKE, &s, &d->tls_process);
+	if (d->fd < 0) {
+		d->tls_process = 0;
+		return give_up(d, EX_PROTOCOL, "no TLS", s.why);
 	}
-	t->l->told(t->l);
+	snprintf(line, sizeof line, "%s %s", s.version, s.cipher);
+	tell(d, line);
+	snprintf(line, sizeof line, "certificate: %s, by %s, until %s", s.subject, s.issuer, s.until);
+	tell(d, line);
+	snprintf(line, sizeof line, "the certificate is %sgood for %.200s%s%s", s.verified ? "" : "NOT ", host, s.verified ? "" : ": ", s.why);
+	tell(d, line);
+	return EX_OK;
 }
 
-/* One message for as many of the recipients as one transaction takes.  Returns how many got an answer.  */
-static size_t transact(struct talk *t, bool offered[])
+/* --- all of it --- */
+
+static int carry(struct dialogue *d)
 {
-	struct letter *l = t->l;
-	size_t n = 0, due = 0, i, before = 0, after = 0, most = t->hop.rcpt_max && t->hop.rcpt_max < RCPTS ? t->hop.rcpt_max : RCPTS;
-	for (i = 0; i < l->count; i++) before += l->rcpt[i].done;
-	memset(offered, 0, l->count * sizeof *offered);
-	hop_mail(&t->hop, &(struct hop_mail){ .from = l->from, .size = l->size, .smtputf8 = l->utf8, .eightbit = l->eightbit || l->utf8, .auth = "", .dsn = &l->dsn });
-	for (i = 0; i < l->count && n < most; i++) {
-		if (l->rcpt[i].done) continue;
-		hop_rcpt(&t->hop, l->rcpt[i].address, &l->rcpt[i].dsn);
-		offered[i] = true;
-		if (++n % PIPELINED == 0 || !t->hop.pipelining) settle(t, &due, i + 1, offered);
-	}
-	settle(t, &due, i, offered);
-	const struct reply *r = t->hop.accepted > 0 ? hop_begin(&t->hop) : NULL;
-	if (t->hop.accepted > 0 && !r && !write_message(t)) {
-		t->hop.why = "our copy of the message cannot be read";
-		t->hop.open = false;
-		r = REPLY(LOCAL_ERROR);
-	}
-	t->hop.timeout = (unsigned)l->cf->command_timeout * END_FACTOR;
-	if (t->hop.accepted > 0 && !r) r = hop_commit(&t->hop);
-	t->hop.timeout = (unsigned)l->cf->command_timeout;
-	if (r && r->code / 100 == 2) r = &t->hop.reply.reply;
-	bool taken = r && r->code / 100 == 2;
-	if (r) outcome(t, offered, r);
-	if (!taken) hop_abandon(&t->hop);
-	l->told(l);
-	for (i = 0; i < l->count; i++) after += l->rcpt[i].done;
-	return after - before;
+	struct relay_change up = { to_server, d }, down = { from_server, d };
+	int why = relay(d->fd, &up, &down, LAST_REPLY);
+	if (why == 0) return EX_OK;
+	if (why == EPIPE) return EX_IOERR;      /* there is nobody to tell */
+	return give_up(d, why == ETIMEDOUT ? EX_TEMPFAIL : EX_IOERR, "the connection", strerror(why));
 }
 
-static bool all_done(const struct letter *l)
+int dialogue(struct dialogue *d)
 {
-	for (size_t i = 0; i < l->count; i++)
-		if (!l->rcpt[i].done) return false;
-	return true;
-}
-
-static enum dialogue_result transactions(struct talk *t)
-{
-	bool *offered = calloc(t->l->count, sizeof *offered);
-	size_t n = 1;
-	while (offered && n > 0 && t->hop.open && !all_done(t->l)) n = transact(t, offered);
-	free(offered);
-	if (all_done(t->l)) return DIALOGUE_DONE;
-	return next(t, NULL, "it takes no more recipients");
-}
-
-/* --- one server --- */
-
-/* Mail that comes back to us would go round for ever (RFC 5321 6.3).  */
-static bool is_self(const struct talk *t) { return !t->p->self_allowed && strcasecmp(t->hop.name, t->l->cf->hostname) == 0; }
-
-static enum dialogue_result refuse_all(struct talk *t, const char *status, const char *text)
-{
-	for (size_t i = 0; i < t->l->count; i++) {
-		if (t->l->rcpt[i].done) continue;
-		dialogue_say(t->l->rcpt[i].result, 500, status, t->p->name, text);
-		t->l->rcpt[i].done = true;
-	}
-	t->l->told(t->l);
-	return DIALOGUE_DONE;
-}
-
-static enum dialogue_result begin(struct talk *t)
-{
-	const struct config *cf = t->l->cf;
-	bool greeted = hop_open(&t->hop, t->fd, HOP_SMTP, (unsigned)cf->command_timeout, clock_deadline((unsigned)cf->session_timeout), our_name(cf));
-	t->hop.io.write_ms = (unsigned)cf->data_timeout;
-	t->hop.utf8 = t->l->utf8;
-	if (!greeted && t->hop.reply.reply.code == 521) return refuse_all(t, "5.3.2", "the host takes no mail (521)");
-	if (!greeted) {
-		bool said = t->hop.reply.reply.code >= 400;
-		t->hop.open = said;     /* its words are worth more than that it has closed */
-		if (said && t->hop.reply.reply.code >= 500) t->hop.reply.reply.code -= 100;     /* another host may greet, or this one later */
-		if (said && *t->hop.reply.status == '5') t->hop.reply.status[0] = '4';
-		return next(t, &t->hop.reply.reply, "it does not greet");
-	}
-	if (is_self(t)) return refuse_all(t, "5.4.6", "the mail exchanger of the domain is this host, which does not know the domain: a mail loop");
-	return DIALOGUE_DONE;
-}
-
-static void told_where(const struct talk *t)
-{
-	printf("# %s [%s]:%s%s%s%s%s%s\n", t->p->name, t->p->address, t->p->route.port, t->child ? " " : "", t->child ? t->tls.version : "", t->child ? " " : "",
-		t->child ? t->tls.cipher : "", t->child ? t->tls.verified ? " verified" : " unverified" : "");
-	if (t->hop.dsn) puts("# dsn");
-	fflush(stdout);
-}
-
-enum dialogue_result dialogue(struct letter *l, struct peer_at *p, int fd)
-{
-	static struct talk t;
-	memset(&t, 0, sizeof t);
-	t.l = l;
-	t.p = p;
-	t.fd = fd;
-	enum dialogue_result r = begin(&t);
-	bool going = r == DIALOGUE_DONE && !all_done(l);
-	if (going) r = begin_tls(&t);
-	if (going && r == DIALOGUE_DONE) r = log_in(&t);
-	going = going && r == DIALOGUE_DONE;
-	if (going) told_where(&t);
-	if (going && l->utf8 && !t.hop.smtputf8) r = refuse_all(&t, "5.6.7", "the host takes no internationalized mail (SMTPUTF8)");
-	else if (going) r = transactions(&t);
-	if (t.hop.open && !t.hop.in_data && t.fd >= 0) {
-		io_puts(&t.hop.io, "QUIT\r\n");
-		io_flush(&t.hop.io);
-	}
-	if (t.fd >= 0) close(t.fd);
-	if (t.child > 0) waitpid(t.child, NULL, 0);
-	return r;
+	int status;
+	d->terminal = isatty(1);
+	if (d->log && transcript_open(&d->transcript, d->log) != 0) return give_up(d, EX_CANTCREAT, d->log, strerror(errno));
+	d->fd = reach(d->host, d->port, d->family, tell, d, &status);
+	if (d->fd >= 0) status = d->tls ? begin_tls(d) : d->starttls ? starttls(d) : EX_OK;
+	if (d->fd >= 0 && status == EX_OK) status = carry(d);
+	if (d->fd >= 0) close(d->fd);
+	if (d->tls_process > 0) secure_end(d->tls_process);
+	if (transcript_close(&d->transcript) == 0) return status;
+	fprintf(stderr, "smtp-client: %s: %s\n", d->log, strerror(errno));
+	return status == EX_OK ? EX_IOERR : status;
 }

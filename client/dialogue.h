@@ -1,56 +1,33 @@
-/* One message to one server, for as many of its recipients as it takes: the sending side of SMTP (RFC 5321), over lib/lmtp.h.  */
+/* The dialogue of a person with a server.  */
 #ifndef DIALOGUE_H
 #define DIALOGUE_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <sys/types.h>
 
 #include "config.h"
-#include "dsn.h"
-#include "lmtp.h"
-#include "route.h"
+#include "relay.h"
+#include "show.h"
 
-enum { LETTER_TEXT = 600 };
-
-struct letter_rcpt {
-	const char *address;
-	struct dsn_rcpt dsn;
-	bool done;              /* there is no use in another host */
-	char result[LETTER_TEXT];       /* "CODE STATUS HOST TEXT"; "" if nobody has said anything */
-};
-
-struct letter {
+struct dialogue {
 	const struct config *cf;
-	const char *from, *prepend;     /* prepend: header lines with LF to put in front */
-	struct dsn_mail dsn;
-	uint64_t size;          /* 0: not known */
-	bool eightbit, utf8;
-	int message;            /* LF line ends; read by pread from offset 0 */
-	size_t count;
-	struct letter_rcpt *rcpt;
-	void (*told)(struct letter *l);         /* some recipients are done */
+	const char *host, *port, *log, *ca;     /* log: NULL for none; ca: "" for the authorities of the system */
+	int family;                             /* AF_UNSPEC for any */
+	bool tls, starttls;                     /* TLS from the first octet, or after we have asked for it */
+	bool verify;
+	bool crlf;                              /* the input has CR LF where a line ends, and is sent as it is */
+
+	int fd;
+	pid_t tls_process;                      /* 0: none */
+	bool terminal;                          /* is standard output */
+	bool cr;                                /* was the last octet of the input */
+	struct shown shown;
+	struct transcript transcript;
 };
 
-/* How far it came.  */
-enum dialogue_result {
-	DIALOGUE_DONE,          /* every recipient has an answer that counts */
-	DIALOGUE_NEXT,          /* this server cannot be used: try another, for those that are not done */
-	DIALOGUE_PLAIN,         /* TLS failed, and is not required: try the same without */
-};
-
-struct peer_at {
-	const char *name, *address;     /* of the host, and where it was reached */
-	struct route route;
-	bool plain;             /* no TLS this time */
-	bool self_allowed;      /* it was named by an administrator: it may be we */
-	char why[LETTER_TEXT];  /* "CODE STATUS HOST TEXT": why NEXT */
-};
-
-/* Over the connected socket `fd`, which is closed.  */
-enum dialogue_result dialogue(struct letter *l, struct peer_at *p, int fd);
-
-/* Write "CODE STATUS HOST TEXT" into `out`, one line without control characters; code 400 or 500 for our own words.  */
-void dialogue_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text);
+/* Connect, and carry standard input to the server and its words to standard output until it closes.  What there is to tell of the connection goes to standard error.
+ * Returns the exit status: EX_OK when it ended in order, else that of reach(), EX_PROTOCOL for TLS, EX_UNAVAILABLE or EX_TEMPFAIL when STARTTLS is refused or nothing is
+ * answered, EX_IOERR for a connection that breaks or a standard output that nobody reads, EX_CANTCREAT for the transcript.  */
+int dialogue(struct dialogue *d);
 
 #endif

@@ -18,7 +18,7 @@
 
 #include "address.h"
 #include "clock.h"
-#include "dialogue.h"
+#include "transfer.h"
 #include "dns.h"
 #include "log.h"
 #include "route.h"
@@ -59,7 +59,7 @@ static void print_rest(struct sending *s)
 /* One thing is to be said of all.  */
 static int all(struct sending *s, int code, const char *status, const char *text, int exit_status)
 {
-	dialogue_say(s->why, code, status, "", text);
+	transfer_say(s->why, code, status, "", text);
 	print_rest(s);
 	return exit_status;
 }
@@ -113,14 +113,14 @@ static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t 
 		int fd = connect_to(s->letter.cf, sa, len);
 		if (fd < 0) {
 			snprintf(text, sizeof text, "cannot connect to %s port %s: %s", address, s->peer.route.port, strerror(errno));
-			dialogue_say(s->why, 400, "4.4.1", s->peer.name, text);
+			transfer_say(s->why, 400, "4.4.1", s->peer.name, text);
 			return false;
 		}
 		*s->peer.why = '\0';
-		enum dialogue_result r = dialogue(&s->letter, &s->peer, fd);
+		enum transfer_result r = transfer(&s->letter, &s->peer, fd);
 		if (*s->peer.why) strcpy(s->why, s->peer.why);
-		s->reached |= r == DIALOGUE_DONE || strncmp(s->why, "400 4.4.", 8) != 0;
-		if (r != DIALOGUE_PLAIN) return all_done(&s->letter);
+		s->reached |= r == TRANSFER_DONE || strncmp(s->why, "400 4.4.", 8) != 0;
+		if (r != TRANSFER_PLAIN) return all_done(&s->letter);
 		s->peer.plain = true;   /* RFC 7435: better than nothing */
 	}
 	return false;
@@ -133,7 +133,7 @@ static bool try_dns(struct sending *s, const char *host, unsigned *left)
 	enum dns_result r = dns_addresses(&s->dns, host, (unsigned)atoi(s->peer.route.port), &found);
 	s->peer.name = host;
 	s->peer.plain = false;
-	if (r != DNS_OK) dialogue_say(s->why, r == DNS_LATER ? 400 : 500, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
+	if (r != DNS_OK) transfer_say(s->why, r == DNS_LATER ? 400 : 500, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
 	for (size_t i = 0; r == DNS_OK && i < found.count && *left > 0; i++, --*left)
 		if (try_address(s, &found.address[i].u.sa, found.address[i].len)) return true;
 	return false;
@@ -153,7 +153,7 @@ static void try_named(struct sending *s)
 	s->peer.self_allowed = true;
 	if (literal) hints.ai_flags = AI_NUMERICHOST;
 	int e = getaddrinfo(name, s->peer.route.port, &hints, &list);
-	if (e) dialogue_say(s->why, 400, "4.4.3", host, gai_strerror(e));
+	if (e) transfer_say(s->why, 400, "4.4.3", host, gai_strerror(e));
 	unsigned left = MOST_ADDRESSES;
 	for (struct addrinfo *a = list; a && left-- > 0; a = a->ai_next)
 		if (try_address(s, a->ai_addr, a->ai_addrlen)) break;
@@ -185,7 +185,7 @@ static int try_mx(struct sending *s)
 		if (try_dns(s, hosts.host[i].name, &left)) break;
 		permanent &= *s->why == '5';
 	}
-	if (!permanent && *s->why == '5') dialogue_say(s->why, 400, "4.4.1", "", "no mail exchanger of the domain can be reached now");
+	if (!permanent && *s->why == '5') transfer_say(s->why, 400, "4.4.1", "", "no mail exchanger of the domain can be reached now");
 	print_rest(s);
 	return s->reached || permanent ? EX_OK : EX_UNAVAILABLE;
 }
@@ -284,6 +284,9 @@ int send_main(struct config *cf, int argc, char **argv)
 	struct sending *s = &sending;
 	s->letter = (struct letter){ .cf = cf, .prepend = "", .told = print_known, .rcpt = calloc((size_t)argc + 1, sizeof *s->letter.rcpt) };
 	if (!s->letter.rcpt) return EX_OSERR;
+	if (!config_load(cf)) return fprintf(stderr, "smtp-client: %s\n", cf->error), EX_CONFIG;
+	log_open("smtp-client", "", "local", LOG_STATUS);
+	log_level((enum log_level)cf->log_level);
 	optind = 1;
 	const char *wrong = options(s, argc, argv);
 	if (wrong) return fprintf(stderr, "smtp-client: --send: %s\n", wrong), EX_USAGE;

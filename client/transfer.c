@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+#include "transfer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "secure.h"
+
+/* RFC 5321 4.5.3.2, where command_timeout is 5 minutes and data_timeout 3.  */
+enum { PIPELINED = 100, RCPTS = 100, END_FACTOR = 2 /* of the wait for the answer to the message */ };
+
+struct talk {
+	struct letter *l;
+	struct peer_at *p;
+	struct hop hop;
+	struct secured tls;
+	pid_t child;            /* carries TLS; 0: none */
+	int fd;
+};
+
+void transfer_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text)
+{
+	size_t n = (size_t)snprintf(out, LETTER_TEXT, "%d %s %s ", code, *status ? status : code / 100 == 2 ? "2.0.0" : code / 100 == 5 ? "5.0.0" : "4.0.0", *host ? host : "-");
+	for (; *text && n < LETTER_TEXT - 1; text++) out[n++] = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
+	out[n] = '\0';
+}
+
+static void say_reply(char out[LETTER_TEXT], const struct talk *t, const struct reply *r) { transfer_say(out, r->code, r->status, t->p->name, r->text); }
+
+/* The server is of no use: in its words if it has said any, else in ours.  */
+static enum transfer_result next(struct talk *t, const struct reply *r, const char *otherwise)
+{
+	if (r && t->hop.open) say_reply(t->p->why, t, r);
+	else transfer_say(t->p->why, 400, "4.4.2", t->p->name, t->hop.why ? t->hop.why : otherwise);
+	return TRANSFER_NEXT;
+}
+
+static const char *our_name(const struct config *cf) { return *cf->helo_name ? cf->helo_name : cf->hostname; }
+
+/* --- TLS and AUTH --- */
+
+static enum transfer_result no_tls(struct talk *t, const char *why)
+{
+	char text[300];
+	if (t->p->route.policy < POLICY_ENCRYPT) return TRANSFER_PLAIN;
+	snprintf(text, sizeof text, "TLS is required (tls_policy) and cannot be had: %.200s", why);
+	transfer_say(t->p->why, 400, "4.7.5", t->p->name, text);
+	return TRANSFER_NEXT;
+}
+
+static enum transfer_result begin_tls(struct talk *t)
+{
+	const struct config *cf = t->l->cf;
+	bool must = t->p->route.policy >= POLICY_ENCRYPT, wanted = t->p->route.policy != POLICY_NONE && !t->p->plain;
+	if (!wanted) return TRANSFER_DONE;
+	if (!t->hop.starttls) return must ? no_tls(t, "the server does not offer it") : TRANSFER_DONE;
+	const struct reply *r = hop_command(&t->hop, "STARTTLS");
+	if (r->code != 220 || !t->hop.open) {
+		if (!t->hop.open || must) return no_tls(t, r->text);
+		return TRANSFER_DONE;   /* it changed its mind, and the dialogue goes on */
+	}
+	t->fd = secure_start(t->fd, t->p->name, "", t->p->route.policy == POLICY_VERIFY, cf->sandbox, (unsigned)cf->command_timeout, &t->tls, &t->child);
+	if (t->fd < 0) return no_tls(t, t->tls.why);
+	return hop_again(&t->hop, t->fd, our_name(cf)) ? TRANSFER_DONE : next(t, &t->hop.reply.reply, "it does not greet within TLS");
+}
+
+/* "user:password", the first line of the file.  */
+static bool read_secret(const char *file, char secret[512])
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, secret, 511) : -1;
+	if (fd >= 0) close(fd);
+	if (n <= 0) return false;
+	secret[n] = '\0';
+	secret[strcspn(secret, "\r\n")] = '\0';
+	return strchr(secret, ':');
+}
+
+static void encode(char *out, const char *text, size_t n) { EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n); }
+
+static bool offers(const struct talk *t, const char *mechanism)
+{
+	size_t n = strlen(mechanism);
+	for (const char *s = t->hop.mechanisms; *(s += strcspn(s, " =")) && *++s;)
+		if (strncasecmp(s, mechanism, n) == 0 && (s[n] == '\0' || s[n] == ' ')) return true;
+	return false;
+}
+
+/* With the relay's password: PLAIN, or LOGIN.  */
+static enum transfer_result log_in(struct talk *t)
+{
+	char secret[512], plain[1100], line[1600];
+	const char *file = t->l->cf->relay_auth;
+	if (!t->p->route.authenticate) return TRANSFER_DONE;
+	if (!read_secret(file, secret)) {
+		transfer_say(t->p->why, 400, "4.7.0", t->p->name, "relay_auth cannot be read, or holds no user:password");
+		return TRANSFER_NEXT;
+	}
+	char *password = strchr(secret, ':');
+	*password++ = '\0';
+	const struct reply *r;
+	if (offers(t, "PLAIN") || !offers(t, "LOGIN")) {
+		int n = snprintf(plain + 1, sizeof plain - 1, "%s%c%s", secret, '\0', password) + 1;
+		plain[0] = '\0';
+		memcpy(line, "AUTH PLAIN ", 11);
+		encode(line + 11, plain, (size_t)n);
+		r = hop_command(&t->hop, line);
+	} else {
+		r = hop_ask(&t->hop, "AUTH LOGIN", 334);
+		encode(line, secret, strlen(secret));
+		if (r->code == 334) r = hop_ask(&t->hop, line, 334);
+		encode(line, password, strlen(password));
+		if (r->code == 334) r = hop_ask(&t->hop, line, 235);
+	}
+	OPENSSL_cleanse(secret, sizeof secret);
+	OPENSSL_cleanse(plain, sizeof plain);
+	OPENSSL_cleanse(line, sizeof line);
+	if (r->code == 235 && t->hop.open) return TRANSFER_DONE;
+	return next(t, r, "AUTH failed");       /* a wrong password is for the administrator to mend, and no reason to lose mail */
+}
+
+/* --- a transaction --- */
+
+/* The message with CRLF line ends, behind what is put in front of it.  */
+static void with_crlf(struct hop *h, const char *p, size_t n)
+{
+	while (n > 0) {
+		const char *lf = memchr(p, '\n', n);
+		size_t piece = lf ? (size_t)(lf - p) : n;
+		hop_write(h, p, piece);
+		if (!lf) return;
+		hop_write(h, "\r\n", 2);
+		p += piece + 1;
+		n -= piece + 1;
+	}
+}
+
+static bool write_message(struct talk *t)
+{
+	static char buf[65536];
+	off_t at = 0;
+	char last = '\n';
+	with_crlf(&t->hop, t->l->prepend, strlen(t->l->prepend));
+	for (;;) {
+		ssize_t n = pread(t->l->message, buf, sizeof buf, at);
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0) return false;
+		if (n == 0) break;
+		with_crlf(&t->hop, buf, (size_t)n);
+		last = buf[n - 1];
+		at += n;
+	}
+	if (last != '\n') hop_write(&t->hop, "\r\n", 2);
+	return true;
+}
+
+/* What the recipients [*due..stop) that were offered hear.  */
+static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
+{
+	for (; *due < stop; ++*due) {
+		struct letter_rcpt *r = &t->l->rcpt[*due];
+		if (!offered[*due]) continue;
+		const struct reply *answer = hop_settle(&t->hop);
+		bool heard = t->hop.open || answer->code / 100 == 5;
+		if (answer->code / 100 == 2 && t->hop.open) continue;
+		offered[*due] = false;
+		if (!heard) continue;
+		/* "too many recipients": in another transaction */
+		if (answer->code == 452 && t->hop.accepted > 0 && (strcmp(answer->status, "4.5.3") == 0 || !strncmp(answer->status, "4.0.0", 5))) continue;
+		say_reply(r->result, t, answer);
+		r->done = true;
+	}
+}
+
+static void outcome(struct talk *t, const bool offered[], const struct reply *r)
+{
+	char said[LETTER_TEXT];
+	bool heard = t->hop.open || r != REPLY(LOCAL_ERROR);
+	if (heard) say_reply(said, t, r);
+	else transfer_say(said, 400, "4.4.2", t->p->name, t->hop.ended ? "no answer to the whole message: it may have been delivered, and will be sent again" : t->hop.why ? t->hop.why : "the connection was lost");
+	for (size_t i = 0; i < t->l->count; i++) {
+		if (!offered[i]) continue;
+		strcpy(t->l->rcpt[i].result, said);
+		t->l->rcpt[i].done = heard || t->hop.ended;
+	}
+	t->l->told(t->l);
+}
+
+/* One message for as many of the recipients as one transaction takes.  Returns how many got an answer.  */
+static size_t transact(struct talk *t, bool offered[])
+{
+	struct letter *l = t->l;
+	size_t n = 0, due = 0, i, before = 0, after = 0, most = t->hop.rcpt_max && t->hop.rcpt_max < RCPTS ? t->hop.rcpt_max : RCPTS;
+	for (i = 0; i < l->count; i++) before += l->rcpt[i].done;
+	memset(offered, 0, l->count * sizeof *offered);
+	hop_mail(&t->hop, &(struct hop_mail){ .from = l->from, .size = l->size, .smtputf8 = l->utf8, .eightbit = l->eightbit || l->utf8, .auth = "", .dsn = &l->dsn });
+	for (i = 0; i < l->count && n < most; i++) {
+		if (l->rcpt[i].done) continue;
+		hop_rcpt(&t->hop, l->rcpt[i].address, &l->rcpt[i].dsn);
+		offered[i] = true;
+		if (++n % PIPELINED == 0 || !t->hop.pipelining) settle(t, &due, i + 1, offered);
+	}
+	settle(t, &due, i, offered);
+	const struct reply *r = t->hop.accepted > 0 ? hop_begin(&t->hop) : NULL;
+	if (t->hop.accepted > 0 && !r && !write_message(t)) {
+		t->hop.why = "our copy of the message cannot be read";
+		t->hop.open = false;
+		r = REPLY(LOCAL_ERROR);
+	}
+	t->hop.timeout = (unsigned)l->cf->command_timeout * END_FACTOR;
+	if (t->hop.accepted > 0 && !r) r = hop_commit(&t->hop);
+	t->hop.timeout = (unsigned)l->cf->command_timeout;
+	if (r && r->code / 100 == 2) r = &t->hop.reply.reply;
+	bool taken = r && r->code / 100 == 2;
+	if (r) outcome(t, offered, r);
+	if (!taken) hop_abandon(&t->hop);
+	l->told(l);
+	for (i = 0; i < l->count; i++) after += l->rcpt[i].done;
+	return after - before;
+}
+
+static bool all_done(const struct letter *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (!l->rcpt[i].done) return false;
+	return true;
+}
+
+static enum transfer_result transactions(struct talk *t)
+{
+	bool *offered = calloc(t->l->count, sizeof *offered);
+	size_t n = 1;
+	while (offered && n > 0 && t->hop.open && !all_done(t->l)) n = transact(t, offered);
+	free(offered);
+	if (all_done(t->l)) return TRANSFER_DONE;
+	return next(t, NULL, "it takes no more recipients");
+}
+
+/* --- one server --- */
+
+/* Mail that comes back to us would go round for ever (RFC 5321 6.3).  */
+static bool is_self(const struct talk *t) { return !t->p->self_allowed && strcasecmp(t->hop.name, t->l->cf->hostname) == 0; }
+
+static enum transfer_result refuse_all(struct talk *t, const char *status, const char *text)
+{
+	for (size_t i = 0; i < t->l->count; i++) {
+		if (t->l->rcpt[i].done) continue;
+		transfer_say(t->l->rcpt[i].result, 500, status, t->p->name, text);
+		t->l->rcpt[i].done = true;
+	}
+	t->l->told(t->l);
+	return TRANSFER_DONE;
+}
+
+static enum transfer_result begin(struct talk *t)
+{
+	const struct config *cf = t->l->cf;
+	bool greeted = hop_open(&t->hop, t->fd, HOP_SMTP, (unsigned)cf->command_timeout, clock_deadline((unsigned)cf->session_timeout), our_name(cf));
+	t->hop.io.write_ms = (unsigned)cf->data_timeout;
+	t->hop.utf8 = t->l->utf8;
+	if (!greeted && t->hop.reply.reply.code == 521) return refuse_all(t, "5.3.2", "the host takes no mail (521)");
+	if (!greeted) {
+		bool said = t->hop.reply.reply.code >= 400;
+		t->hop.open = said;     /* its words are worth more than that it has closed */
+		if (said && t->hop.reply.reply.code >= 500) t->hop.reply.reply.code -= 100;     /* another host may greet, or this one later */
+		if (said && *t->hop.reply.status == '5') t->hop.reply.status[0] = '4';
+		return next(t, &t->hop.reply.reply, "it does not greet");
+	}
+	if (is_self(t)) return refuse_all(t, "5.4.6", "the mail exchanger of the domain is this host, which does not know the domain: a mail loop");
+	return TRANSFER_DONE;
+}
+
+static void told_where(const struct talk *t)
+{
+	printf("# %s [%s]:%s%s%s%s%s%s\n", t->p->name, t->p->address, t->p->route.port, t->child ? " " : "", t->child ? t->tls.version : "", t->child ? " " : "",
+		t->child ? t->tls.cipher : "", t->child ? t->tls.verified ? " verified" : " unverified" : "");
+	if (t->hop.dsn) puts("# dsn");
+	fflush(stdout);
+}
+
+enum transfer_result transfer(struct letter *l, struct peer_at *p, int fd)
+{
+	static struct talk t;
+	memset(&t, 0, sizeof t);
+	t.l = l;
+	t.p = p;
+	t.fd = fd;
+	enum transfer_result r = begin(&t);
+	bool going = r == TRANSFER_DONE && !all_done(l);
+	if (going) r = begin_tls(&t);
+	if (going && r == TRANSFER_DONE) r = log_in(&t);
+	going = going && r == TRANSFER_DONE;
+	if (going) told_where(&t);
+	if (going && l->utf8 && !t.hop.smtputf8) r = refuse_all(&t, "5.6.7", "the host takes no internationalized mail (SMTPUTF8)");
+	else if (going) r = transactions(&t);
+	if (t.hop.open && !t.hop.in_data && t.fd >= 0) {
+		io_puts(&t.hop.io, "QUIT\r\n");
+		io_flush(&t.hop.io);
+	}
+	if (t.fd >= 0) close(t.fd);
+	if (t.child > 0) secure_end(t.child);
+	return r;
+}

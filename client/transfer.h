@@ -1,0 +1,56 @@
+/* One message to one server, for as many of its recipients as it takes: the sending side of SMTP (RFC 5321), over lib/lmtp.h.  */
+#ifndef TRANSFER_H
+#define TRANSFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "dsn.h"
+#include "lmtp.h"
+#include "route.h"
+
+enum { LETTER_TEXT = 600 };
+
+struct letter_rcpt {
+	const char *address;
+	struct dsn_rcpt dsn;
+	bool done;              /* there is no use in another host */
+	char result[LETTER_TEXT];       /* "CODE STATUS HOST TEXT"; "" if nobody has said anything */
+};
+
+struct letter {
+	const struct config *cf;
+	const char *from, *prepend;     /* prepend: header lines with LF to put in front */
+	struct dsn_mail dsn;
+	uint64_t size;          /* 0: not known */
+	bool eightbit, utf8;
+	int message;            /* LF line ends; read by pread from offset 0 */
+	size_t count;
+	struct letter_rcpt *rcpt;
+	void (*told)(struct letter *l);         /* some recipients are done */
+};
+
+/* How far it came.  */
+enum transfer_result {
+	TRANSFER_DONE,          /* every recipient has an answer that counts */
+	TRANSFER_NEXT,          /* this server cannot be used: try another, for those that are not done */
+	TRANSFER_PLAIN,         /* TLS failed, and is not required: try the same without */
+};
+
+struct peer_at {
+	const char *name, *address;     /* of the host, and where it was reached */
+	struct route route;
+	bool plain;             /* no TLS this time */
+	bool self_allowed;      /* it was named by an administrator: it may be we */
+	char why[LETTER_TEXT];  /* "CODE STATUS HOST TEXT": why NEXT */
+};
+
+/* Over the connected socket `fd`, which is closed.  */
+enum transfer_result transfer(struct letter *l, struct peer_at *p, int fd);
+
+/* Write "CODE STATUS HOST TEXT" into `out`, one line without control characters; code 400 or 500 for our own words.  */
+void transfer_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text);
+
+#endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -107,8 +108,10 @@ static void fill(struct report_rcpt *out, struct line *l, const struct entry_rcp
 
 static struct report begin(const struct spool *s, const struct entry *e, int message)
 {
+	struct stat st = { .st_size = 0 };
+	if (message >= 0 && fstat(message, &st) != 0) message = -1;
 	return (struct report){ .hostname = s->cf->hostname, .id = e->id, .envid = e->envid, .arrived = e->arrived, .now = spool_now(s), .full = e->full, .utf8 = e->utf8,
-		.message = message, .size = e->octets, .most = LARGEST };
+		.message = message, .size = (uint64_t)st.st_size, .most = LARGEST };
 }
 
 enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, int message)

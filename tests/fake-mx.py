@@ -44,6 +44,7 @@ class Session:
     def at(self, stage, reply):
         if stage not in stages or not due():
             self.send(reply)
+            return True
         elif action == "close":
             raise Over
         elif action == "reset":
@@ -69,7 +70,7 @@ class Session:
             if action[:3] == "421":
                 raise Over
             return action[0] in "23"
-        return True
+        return False
 
     def keep(self):
         with lock:
@@ -80,7 +81,7 @@ class Session:
         os.rename(name + ".part", name)
 
     def end(self):
-        if self.at("end", "250 2.0.0 taken, id 4711") and not ("end" in stages and action[0] in "45" and not once):
+        if self.at("end", "250 2.0.0 taken, id 4711"):
             self.keep()
         self.body = b""
 
@@ -105,7 +106,7 @@ class Session:
             else:
                 self.at("RCPT2" if self.rcpts == 2 else "RCPT", "250 2.1.5 ok")
         elif verb == "DATA":
-            if self.at("DATA", "354 go on") and "DATA" not in stages:
+            if self.at("DATA", "354 go on"):
                 for line in self.f:
                     if line == b".\r\n":
                         return self.end()

@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# Mail to other hosts: what may leave, how it waits, how it goes, and what the sender hears of it.
+# shellcheck disable=SC2030,SC2031,SC2034,SC2154
+load helper
+load servers
+load queue
+
+setup() { setup_queue; }
+
+relay_to() { ROUTE=(-o "relayhost=127.0.0.1:$PORT"); }
+box() { new_files "$ROOT/example.test/$1"; }
+log_has() { grep -qE -- "$1" "$LOG"; }
+
+# --- what may leave ---
+
+@test "who may send where: a stranger, a network that may relay; a list with members elsewhere; a domain that is relayed for all" {
+	printf 'team: bob@example.test, joe@far.example\nmoved: joe@far.example\n' >"$ROOT/example.test/.aliases"
+	chmod 644 "$ROOT/example.test/.aliases"
+	owned
+	say_as() { lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<$2>" QUIT | clean_env TCPREMOTEIP="$1" timeout 60 "$HANDLER" "${SETTINGS[@]}" -o relay_domains="backup.example" 2>>"$LOG" | tr -d '\r' | tail -n 2 | head -n 1; }
+	[ "$(say_as 192.0.2.1 joe@far.example)" = '550 5.7.1 Mail for that domain is not taken here' ]
+	[ "$(say_as 192.0.2.7 joe@far.example)" = '250 2.1.5 Recipient ok' ]
+	[ "$(say_as 192.0.2.1 moved@example.test)" = '250 2.1.5 Recipient ok' ]
+	[ "$(say_as 192.0.2.1 team@example.test)" = '250 2.1.5 Recipient ok' ]
+	[ "$(say_as 192.0.2.1 anybody@backup.example)" = '250 2.1.5 Recipient ok' ]
+	[ "$(say_as 192.0.2.7 nobody@example.test)" = '550 5.1.1 No such mailbox here' ]
+	queue_empty
+	SETTINGS+=(-o queue_dir=)
+	[ "$(say_as 192.0.2.7 joe@far.example)" = '550 5.1.2 Leads to another host, and no mail is sent from here' ]
+	[ "$(say_as 192.0.2.1 moved@example.test)" = '550 5.1.2 Leads to another host, and no mail is sent from here' ]
+}
+
+@test "DSN is offered where there is a queue, and its parameters are looked at" {
+	run -0 handler < <(printf 'EHLO c\nQUIT\n')
+	[[ $output == *'250-DSN'* ]]
+	run -0 handler -o queue_dir= < <(printf 'EHLO c\nMAIL FROM:<a@b.example> RET=HDRS\nMAIL FROM:<a@b.example>\nRCPT TO:<bob@example.test> NOTIFY=NEVER\nQUIT\n')
+	[[ $output != *DSN* ]]
+	[ "$(grep -c '^555 5.5.4' <<<"$output")" = 2 ]
+	OPTIONS=()
+	run -0 say 'MAIL FROM:<a@b.example> RET=SOME' 'MAIL FROM:<a@b.example> ENVID=a=b' 'MAIL FROM:<a@b.example> ENVID=a+0Ab' 'MAIL FROM:<a@b.example> RET=FULL RET=FULL' \
+		"MAIL FROM:<a@b.example> ENVID=$(printf 'x%.0s' {1..101})" 'MAIL FROM:<a@b.example> RET=full ENVID=QQ314159+2B' \
+		'RCPT TO:<bob@example.test> NOTIFY=NEVER,DELAY' 'RCPT TO:<bob@example.test> NOTIFY=' 'RCPT TO:<bob@example.test> NOTIFY=SUCCESS,SUCCESS' 'RCPT TO:<bob@example.test> ORCPT=bob' \
+		'RCPT TO:<bob@example.test> ORCPT=rfc822;a+4' 'RCPT TO:<bob@example.test> NOTIFY=SUCCESS,delay ORCPT=rfc822;Bob+40example.test'
+	[ "$output" = '501 5.5.4 Bad parameter
+501 5.5.4 Bad parameter
+501 5.5.4 Bad parameter
+501 5.5.4 Bad parameter
+501 5.5.4 Bad parameter
+250 2.1.0 Sender ok
+501 5.5.4 Bad parameter
+501 5.5.4 Bad parameter
+501 5.5.4 Bad parameter
+501 5.5.4 Bad parameter
+501 5.5.4 Bad parameter
+250 2.1.5 Recipient ok' ]
+}
+
+@test "X-RELAY is for maildir-deliver alone: no client of SMTP can say it" {
+	OPTIONS=()
+	run -0 say 'MAIL FROM:<a@b.example> X-RELAY'
+	[ "$output" = '555 5.5.4 Unknown parameter' ]
+}
+
+# --- on its way ---
+
+@test "one message here and there: a copy in the mailbox and an entry for each destination, one file of the message" {
+	[[ $(lay a@b.example bob@example.test joe@far.example ann@FAR.example ann@near.example) == '250 2.0.0 Ok, stored with id '* ]]
+	[ "$(box bob | wc -l)" = 1 ]
+	[ "$(find "$QUEUE/new" -type f | wc -l)" = 2 ]
+	[ "$(find "$QUEUE/message" -type f -printf '%i\n' | sort -u | wc -l)" = 1 ]
+	[ -z "$(find "$QUEUE/tmp" -type f)" ]
+	remote mx never close
+	relay_to
+	queue run
+	queue_empty
+	[ "$(taken)" = 2 ]
+	[ "$(sed '/^\r$/q' "$REMOTE/1" | grep -c '^Received: ')" = 1 ]
+	grep -q $'^hello\r$' "$REMOTE/1"
+	grep -q '^RCPT TO:<ann@FAR.example>' "$REMOTE/heard"
+	log_has 'sent: to=<joe@far.example> reply="250 2.0.0 127.0.0.1 taken, id 4711"'
+}
+
+@test "a message refused for one who has no room leaves nothing in the queue either" {
+	lay a@b.example bob@example.test joe@far.example
+	[ "$(waiting)" = 1 ]
+	rm -r "$QUEUE"/*
+	chmod 500 "$ROOT/example.test/bob/tmp"
+	[[ $(lay a@b.example joe@far.example bob@example.test) == '45'* ]]
+	queue_empty
+}
+
+@test "what is dotted, long, without an end, or 8-bit arrives octet for octet, by BDAT and by DATA" {
+	printf '.\n..\n.x\n\n%s\nümläut\nlast' "$(printf 'y%.0s' {1..5000})" >"$BATS_TEST_TMPDIR/body"
+	for keywords in 'CHUNKING 8BITMIME PIPELINING' 'SIZE' none; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		# shellcheck disable=SC2086
+		remote mx never close $keywords
+		clean_env timeout 60 "$CLIENT" "${SETTINGS[@]}" --send --to "127.0.0.1:$PORT" -f a@b.example joe@far.example <"$BATS_TEST_TMPDIR/body" >"$BATS_TEST_TMPDIR/out"
+		grep -q '^250 2.0.0 127.0.0.1 taken, id 4711$' "$BATS_TEST_TMPDIR/out"
+		tr -d '\r' <"$REMOTE/1" >"$BATS_TEST_TMPDIR/got"
+		diff "$BATS_TEST_TMPDIR/got" <(cat "$BATS_TEST_TMPDIR/body"; echo)
+		refute grep -q $'[^\r]$' "$REMOTE/1"
+	done
+}
+
+@test "each stage refuses, now or for ever; hangs; closes; talks nonsense: nobody gets it twice, and nothing is lost" {
+	for stage in greeting EHLO MAIL RCPT DATA BDAT end; do
+		for action in '450 4.7.1 not now' '554 5.7.1 never' '421 4.3.2 closing' close reset nonsense hang; do
+			keywords=(PIPELINING 8BITMIME)
+			[ "$stage" != BDAT ] || keywords+=(CHUNKING)
+			rm -rf "$BATS_TEST_TMPDIR/mx" "$QUEUE"/* "$ROOT/example.test/bob/new" "$ROOT/example.test/bob/tmp"
+			mkdir -p "$BATS_TEST_TMPDIR/mx"
+			: >"$BATS_TEST_TMPDIR/mx/once"
+			remote mx "$stage" "$action" "${keywords[@]}"
+			relay_to
+			head -c 200000 /dev/zero | tr '\0' x | fold -w 70 | sed '' >"$BATS_TEST_TMPDIR/big"; echo >>"$BATS_TEST_TMPDIR/big"
+			PLAIN='' lay bob@example.test joe@far.example <"$BATS_TEST_TMPDIR/big" | grep -q '^250 '
+			ROUTE+=(-o command_timeout=500ms -o data_timeout=500ms)
+			for at in 0 4000 9000 15000; do [ "$(waiting)" = 0 ] || run_at "$at"; done
+			what="$stage $action: $(taken) taken, $(box bob | wc -l) reports"
+			case $stage/$action in
+			greeting/554* | EHLO/554*) [ "$(taken) $(box bob | wc -l)" = "1 0" ] || { echo "$what"; cat "$LOG"; queue list; return 1; } ;;
+			*/554*) [ "$(taken) $(box bob | wc -l)" = "0 1" ] || { echo "$what"; tail -20 "$LOG"; queue list; return 1; } ;;
+			*) [ "$(taken) $(box bob | wc -l)" = "1 0" ] || { echo "$what"; cat "$LOG"; queue list; return 1; } ;;
+			esac
+			queue_empty || { echo "$what: something is left"; find "$QUEUE" -type f; return 1; }
+			stop_all
+		done
+	done
+}

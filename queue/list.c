@@ -209,7 +209,7 @@ static bool change(const struct spool *s, enum spool_place place, struct entry_i
 		return false;
 	}
 	time_t now = spool_now(s);
-	snprintf(name, sizeof name, "%016llx", (unsigned long long)id->hash);
+	snprintf(name, sizeof name, "%016llx", *s->cf->relayhost ? 0ULL : (unsigned long long)id->hash);        /* as pass.c counts destinations */
 	switch (v->action) {
 	case LIST_RETRY:
 		unlinkat(s->host, name, 0);

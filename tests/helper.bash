@@ -12,7 +12,7 @@ setup_mail() {
 	ROOT=$BATS_TEST_TMPDIR/mail
 	LOG=$BATS_TEST_TMPDIR/log
 	mkdir -p "$ROOT/example.test/alice" "$ROOT/example.test/bob"
-	SETTINGS=(-C /dev/null -o "mail_root=$ROOT" -o hostname=mx.example.test -o local_domains=none)
+	SETTINGS=(-C /dev/null -o "mail_root=$ROOT" -o hostname=mx.example.test -o local_domains=none -o queue_dir=)
 }
 setup() { setup_mail; }
 

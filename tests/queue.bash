@@ -9,7 +9,7 @@ setup_queue() {
 	setup_mail
 	QUEUE=$BATS_TEST_TMPDIR/queue
 	mkdir -p "$QUEUE" "$ROOT/example.test/postmaster"
-	SETTINGS+=(-o "queue_dir=$QUEUE" -o relay_from=192.0.2.7 -o tls_policy=none -o deliver="$DELIVER")
+	SETTINGS+=(-o "queue_dir=$QUEUE" -o postmaster=postmaster@example.test -o relay_from=192.0.2.7 -o tls_policy=none -o deliver="$DELIVER")
 	owned
 }
 owned() {

@@ -128,3 +128,195 @@ log_has() { grep -qE -- "$1" "$LOG"; }
 		done
 	done
 }
+
+@test "the connection is reset after the whole message: it may have been delivered, and the log and the list say so; it is sent once more" {
+	mkdir -p "$BATS_TEST_TMPDIR/mx"
+	: >"$BATS_TEST_TMPDIR/mx/once"
+	remote mx end take
+	relay_to
+	lay a@b.example joe@far.example
+	run_at 0
+	[ "$(taken)" = 1 ]
+	run -0 queue list
+	[[ $output == *'no answer to the whole message: it may have been delivered, and will be sent again'* ]]
+	run_at 1000
+	[ "$(taken)" = 2 ]
+	queue_empty
+}
+
+# --- in time ---
+
+report() { "$PYTHON" "$TESTS/show-report.py" "$1"; }
+one_report() { [ "$(box bob | wc -l)" = "${1-1}" ] && report "$(box bob | tail -n 1)"; }
+
+@test "five days of a host that never answers: tries ever more seldom, a warning after hours, a report in the end; time travels" {
+	PORT=$(free_port 127.0.0.1)
+	relay_to
+	lay 'bob@example.test RET=HDRS ENVID=abc+2B1' 'joe@far.example ORCPT=rfc822;joe@far.example'
+	at=0
+	while [ "$(waiting)" != 0 ] && [ "$at" -lt 500000 ]; do
+		run_at "$at"
+		at=$((at + 600))
+		[ "$at" -lt 20000 ] || at=$((at + 10000))
+	done
+	queue_empty
+	[ "$(box bob | wc -l)" = 2 ]
+	run -0 report "$(box bob | head -n 1)"
+	[[ $output == *'Action: delayed'*'Status: 4.4.1'*'Will-Retry-Until: '* ]]
+	run -0 one_report 2
+	[[ $output == *'multipart/report delivery-status'*'part text/plain
+part message/delivery-status
+part text/rfc822-headers'*'Original-Envelope-Id: abc+1'*'Original-Recipient: rfc822;'*'joe@far.example'*'Final-Recipient: rfc822; joe@far.example'*'Action: failed'*'Status: 4.4.7'* ]]
+	[ "$(grep -c 'deferred: to=<joe@far.example>' "$LOG")" -gt 20 ]
+	log_has 'given up: to=<joe@far.example>'
+}
+
+@test "a host that comes up only after an hour gets its mail, all that has waited" {
+	remote mx never close
+	up=$PORT
+	PORT=$(free_port 127.0.0.1)
+	relay_to
+	for i in 1 2 3 4 5; do lay a@b.example "joe$i@far.example"; done
+	for at in 0 300 700 1300 2000; do run_at "$at"; done
+	[ "$(waiting)" = 5 ]
+	# it is not asked for each message anew: a few times a round
+	[ "$(grep -c deferred "$LOG")" -lt 20 ]
+	PORT=$up
+	relay_to
+	run_at 5600
+	[ "$(taken)" = 5 ]
+	queue_empty
+}
+
+# --- what the sender hears ---
+
+@test "one report for all that failed in an attempt, none for those that wait; the others are not held up" {
+	remote mx never close
+	relay_to
+	lay bob@example.test unknown@far.example joe@far.example later@far.example
+	run_at 0
+	[ "$(taken) $(waiting)" = '1 1' ]
+	run -0 one_report
+	[[ $output == *'Final-Recipient: rfc822; unknown@far.example
+Action: failed
+Status: 5.1.1
+Remote-MTA: dns; '*'Diagnostic-Code: smtp; 550 '*'no such user'* ]]
+	[[ $output != *later@* && $output != *joe@* ]]
+	run -0 queue list
+	[[ $output == *'    later@far.example
+        450 4.2.1 127.0.0.1 not now'* ]]
+	[[ $output != *joe@* ]]
+}
+
+@test "NOTIFY: NEVER is silence; SUCCESS is told by the next server, or by us where that cannot; of a local mailbox, too" {
+	remote mx never close PIPELINING DSN
+	relay_to
+	lay bob@example.test 'unknown@far.example NOTIFY=NEVER' 'joe@far.example NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;j'
+	run_at 0
+	queue_empty
+	[ -z "$(box bob)" ]
+	grep -q '^RCPT TO:<joe@far.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;j' "$REMOTE/heard"
+	stop_all
+	rm -r "$REMOTE"
+	remote mx never close PIPELINING
+	relay_to
+	lay bob@example.test 'joe@far.example NOTIFY=SUCCESS' 'postmaster@example.test NOTIFY=SUCCESS' 'ann@far.example NOTIFY=FAILURE'
+	run_at 0
+	queue_empty
+	refute grep -q NOTIFY "$REMOTE/heard"
+	[ "$(box bob | wc -l)" = 2 ]
+	for f in $(box bob); do report "$f"; done >"$BATS_TEST_TMPDIR/reports"
+	[ "$(grep -E '^(Final-Recipient|Action)' "$BATS_TEST_TMPDIR/reports" | paste - - | sort)" = $'Final-Recipient: rfc822; joe@far.example\tAction: relayed
+Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
+}
+
+@test "never a report of a report: one that cannot be delivered goes to postmaster, or is dropped" {
+	remote mx never close
+	relay_to
+	lay '' unknown@far.example
+	run_at 0
+	queue_empty
+	[ "$(box postmaster | wc -l)" = 1 ]
+	grep -q '^Return-Path: <>' "$(box postmaster)"
+	lay nobody@example.test unknown@far.example
+	run_at 0
+	[ "$(box postmaster | wc -l)" = 2 ]
+	ROUTE+=(-o double_bounce=drop)
+	lay '' unknown@far.example
+	run_at 0
+	queue_empty
+	[ "$(box postmaster | wc -l)" = 2 ]
+	log_has 'a report that nobody takes is dropped'
+}
+
+@test "a report that cannot be handed in now is still due, and comes later, once" {
+	remote mx never close
+	relay_to
+	lay bob@example.test unknown@far.example
+	ROUTE+=(-o deliver=/nonexistent)
+	run_at 0
+	[ "$(waiting) $(box bob | wc -l)" = '1 0' ]
+	run -0 queue list
+	[[ $output == *'unknown@far.example (failed, to be reported)'* ]]
+	ROUTE+=(-o "deliver=$DELIVER")
+	run_at 3600
+	[ "$(box bob | wc -l)" = 1 ]
+	queue_empty
+	[ "$(grep -c 'RCPT TO:<unknown' "$REMOTE/heard")" = 1 ]
+}
+
+# --- the administrator ---
+
+@test "list, show, hold, release, retry, remove; JSON" {
+	PORT=$(free_port 127.0.0.1)
+	relay_to
+	lay bob@example.test joe@far.example
+	lay bob@example.test ann@near.example
+	run -0 queue list
+	[[ $output == *'2 entries' ]]
+	id=$(queue --json list | "$PYTHON" -c 'import json, sys; print([e["id"] for e in map(json.loads, sys.stdin) if e["destination"] == "far.example"][0])')
+	run -0 queue show "$id"
+	[[ $output == *joe@far.example*'Subject: for you'* ]]
+	run -66 queue show 123abc.1
+	run -0 queue hold "$id"
+	[ "$output" = '1 held' ]
+	run_at 0
+	run -0 queue --json list
+	[[ $(grep far.example <<<"$output") == *'"place":"held"'*'"attempts":0'* ]]
+	[[ $(grep near.example <<<"$output") == *'"place":"waits"'*'"attempts":1'*'400 4.4.1'* ]]
+	run -66 queue release near.example
+	run -0 queue release far.example
+	[ "$output" = '1 released' ]
+	run -0 queue remove all
+	[ "$output" = '2 removed' ]
+	queue_empty
+	run -0 queue list
+	[[ $output == *'The queue is empty.' ]]
+	run -64 queue
+	run -64 queue remove
+	lay bob@example.test joe@far.example
+	run_at 0
+	[ "$(waiting)" = 1 ]
+	remote mx never close
+	relay_to
+	run -0 queue retry far.example
+	[ "$(taken)" = 1 ]
+	queue_empty
+}
+
+@test "a file that is no entry, and an entry without its message, are put on hold, and the rest goes on" {
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example
+	lay a@b.example joe@near.example
+	lay a@b.example joe@there.example
+	mapfile -t entries < <(cd "$QUEUE/new" && ls)
+	echo nonsense >"$QUEUE/new/${entries[0]}"
+	key=${entries[1]#*.}
+	rm "$QUEUE/message/${key%.*}"
+	owned
+	run_at 0
+	[ "$(taken) $(find "$QUEUE/hold" -type f | wc -l)" = '1 2' ]
+	log_has 'is no entry of this version; it is on hold'
+	log_has 'the message of .* is not there'
+}

@@ -28,7 +28,7 @@ received() { cat "$(new_files "$ROOT/example.test/alice" | head -n 1)"; }
 		send()
 		assert s.quit()[0] == 221
 	E
-	received | grep -F '(TLS1.3 TLS_AES_256_GCM_SHA384)'
+	received | grep -F '(TLS1.3 TLS_AES_128_GCM_SHA256)'
 	received | grep -F 'by mx.example.test with ESMTPS id '
 	until_true grep -q 'ended: quit peer=127.0.0.1 tls=TLS1.3 TLS_AES' "$LOG"
 	tmp_empty

@@ -18,7 +18,7 @@ setup() {
 	user bob $((FIRST + 2))
 	user carol $((FIRST + 3))
 	on_host true 2>/dev/null || skip "cannot mount here"
-	SETTINGS=(-C /dev/null -o mail_root=/mnt/mail -o hostname=mx.example.test -o aliases=/mnt/etc/aliases)
+	SETTINGS=(-C /dev/null -o mail_root=/mnt/mail -o hostname=mx.example.test -o aliases=/mnt/etc/aliases -o queue_dir=)
 }
 
 # user NAME UID [HOME]: an account; its home is made, unless one is given.

@@ -102,7 +102,7 @@ static bool is_keyword(const char *s, size_t n, const char *word)
 	return n >= len && strncasecmp(s, word, len) == 0 && (n == len || strchr(" \r\n", s[len]));
 }
 
-/* Hear and show a reply.  Its code, or 0 after a word on standard error.  */
+/* Hear and show a reply.  Its code; after a word on standard error 0 when there is none, -1 when it is no reply.  */
 static int hear(struct dialogue *d, struct answer *a)
 {
 	char out[LINE * SHOW_GROWTH + SHOW_MORE];
@@ -116,7 +116,7 @@ static int hear(struct dialogue *d, struct answer *a)
 		if (is_keyword(s + 4, a->line - 4, "STARTTLS")) a->offers = true;
 		if (s[3] != '-') return (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
 	}
-	return give_up(d, 0, "this is no reply of SMTP", "");
+	return give_up(d, -1, "this is no reply of SMTP", "");
 }
 
 static int ask(struct dialogue *d, struct answer *a, const char *command, const char *argument)
@@ -135,7 +135,7 @@ static int ask(struct dialogue *d, struct answer *a, const char *command, const 
 /* What a refusal means.  */
 static int refused(struct dialogue *d, int code, const char *what)
 {
-	if (code == 0) return EX_TEMPFAIL;
+	if (code <= 0) return code < 0 ? EX_PROTOCOL : EX_TEMPFAIL;
 	return give_up(d, code / 100 == 4 ? EX_TEMPFAIL : EX_UNAVAILABLE, what, "");
 }
 

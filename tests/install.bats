@@ -7,7 +7,7 @@ load helper
 	local where=(B="$BATS_TEST_TMPDIR/build" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/usr UNITDIR=/lib/systemd/system MUSL_CC=none)
 	make -s "${where[@]}" install >/dev/null
 	cd "$BATS_TEST_TMPDIR/root"
-	for f in usr/sbin/smtp-handler usr/bin/maildir-deliver usr/share/man/man8/smtp-handler.8 usr/share/man/man8/maildir-deliver.8 \
+	for f in usr/sbin/smtp-handler usr/bin/maildir-deliver usr/bin/smtp-client usr/share/man/man1/smtp-client.1 usr/share/man/man8/smtp-handler.8 usr/share/man/man8/maildir-deliver.8 \
 		usr/share/man/man7/smtp-handler-migration.7 usr/share/man/man5/smtp-handler.conf.5 lib/systemd/system/smtp.socket lib/systemd/system/smtp@.service \
 		usr/lib/sysusers.d/smtp-handler.conf usr/lib/tmpfiles.d/smtp-handler.conf usr/lib/systemd/catalog/smtp-handler.catalog; do
 		echo "$f"
@@ -31,7 +31,7 @@ load helper
 @test "the program is hardened" {
 	command -v readelf >/dev/null || skip "no readelf"
 	[ ! -e "$BUILD/../libsmtp.a" ] || skip "a static program"
-	for program in "$HANDLER" "$DELIVER"; do
+	for program in "$HANDLER" "$DELIVER" "$BUILD/smtp-client"; do
 		readelf -h "$program" | grep -q 'Type: *DYN'
 		readelf -lW "$program" | grep -q GNU_RELRO
 		readelf -d "$program" | grep -q BIND_NOW

@@ -180,7 +180,7 @@ static void sweep(int dir, const struct spool_names *all, time_t now)
 {
 	DIR *d = dir >= 0 ? list(dir) : NULL;
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (*e->d_name != '.' && stale(dir, e->d_name, now) && !(all && known(all, e->d_name))) unlinkat(dir, e->d_name, 0);
+		if (*e->d_name != '.' && !(all && known(all, e->d_name)) && stale(dir, e->d_name, now)) unlinkat(dir, e->d_name, 0);
 	if (d) closedir(d);
 }
 

@@ -171,6 +171,7 @@ install: all units
 	install -m 755 $B/smtp-handler $B/smtp-tls $B/smtp-passwd $B/sendmail $B/smtp-queue $D$(SBINDIR)/
 	install -m 755 $B/maildir-deliver $B/smtp-client $D$(BINDIR)/
 	$(if $D,test -e $D$(BINDIR)/newaliases,command -v newaliases) >/dev/null || ln -sf maildir-deliver $D$(BINDIR)/newaliases     # another mail server's stays
+	$(if $D,test -e $D$(BINDIR)/mailq,command -v mailq) >/dev/null || ln -sf $(SBINDIR)/sendmail $D$(BINDIR)/mailq
 	install -m 644 $(MAN8) $D$(MANDIR)/man8/
 	install -m 644 $(MAN1) $D$(MANDIR)/man1/
 	install -m 644 $(MAN7) $D$(MANDIR)/man7/
@@ -192,6 +193,7 @@ activate:
 uninstall:
 	$(if $D,,-for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ "$$(readlink $$f)" != $(SBINDIR)/sendmail ] || rm -f $$f; done)
 	test "$$(readlink $D$(BINDIR)/newaliases)" != maildir-deliver || rm -f $D$(BINDIR)/newaliases
+	test "$$(readlink $D$(BINDIR)/mailq)" != $(SBINDIR)/sendmail || rm -f $D$(BINDIR)/mailq
 	rm -f $(addprefix $D$(SBINDIR)/,smtp-handler smtp-tls smtp-passwd sendmail smtp-queue) $D$(BINDIR)/maildir-deliver $D$(BINDIR)/smtp-client $(MAN1:man/%=$D$(MANDIR)/man1/%) $(MAN8:man/%=$D$(MANDIR)/man8/%) $(MAN7:man/%=$D$(MANDIR)/man7/%) $(MAN5:man/%=$D$(MANDIR)/man5/%)
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
 	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf fail2ban-filter.conf strict-deliver.conf)

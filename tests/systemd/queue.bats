@@ -1,0 +1,91 @@
+#!/usr/bin/env bats
+# Outgoing mail under systemd: the path unit, the timer, the pass, whose the queue is, and reports by the socket.
+load helper
+
+QUEUE=/var/spool/smtp-handler
+
+setup_file() { systemctl enable --now smtp.socket smtp-local.socket smtp-queue.path smtp-queue.timer; }
+teardown_file() { systemctl disable --now smtp-local.socket smtp-queue.path smtp-queue.timer; }
+
+setup() {
+	LOG=$BATS_TEST_TMPDIR/log
+	printf '%s\n' 'hostname = mx.example.test' 'local_domains = mx.example.test localhost' 'tls_policy = none' "transports = /etc/smtp-transports" >/etc/smtp-handler.conf
+	: >/etc/smtp-transports
+	find $QUEUE /home/carol/Maildir -type f -delete 2>/dev/null || true
+	systemctl start smtp.socket smtp-local.socket smtp-queue.path smtp-queue.timer
+	# shellcheck disable=SC2034  # read by entries
+	SINCE=@$EPOCHREALTIME
+}
+teardown() {
+	stop_all
+	soon idle
+	soon resting
+}
+
+resting() { [[ $(systemctl show -P ActiveState smtp-queue.service) =~ ^(inactive|failed)$ ]]; }
+
+# remote ARGUMENT...: tests/fake-mx.py is the host of far.example.
+remote() {
+	REMOTE=$BATS_TEST_TMPDIR/mx
+	mkdir -p "$REMOTE"
+	launch "$PYTHON" "$TESTS/fake-mx.py" "$REMOTE" "$@"
+	soon [ -s "$REMOTE/port" ]
+	echo "far.example 127.0.0.1:$(<"$REMOTE/port")" >/etc/smtp-transports
+}
+taken() { [ "$(find "$REMOTE" -name '[0-9]*' ! -name '*.part' | wc -l)" = "$1" ]; }
+as_carol() { setpriv --reuid carol --regid carol --init-groups env -i PATH="$PATH" HOME=/home/carol "$@"; }
+passes() { journalctl -q --since "$SINCE" -u smtp-queue.service -o cat | grep -c '^Starting'; }
+entries_left() { [ "$(find $QUEUE/new $QUEUE/wait $QUEUE/hold -type f | wc -l)" = "$1" ]; }
+
+@test "a program's mail for another host is sent at once; nobody but smtp-queue can look into the queue" {
+	remote never close
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail joe@far.example
+	soon taken 1
+	grep -q '^Subject: out' "$REMOTE/1"
+	grep -q '^MAIL FROM:<carol@mx.example.test>' "$REMOTE/heard"
+	soon entries_left 0
+	[ "$(stat -c '%U %a' $QUEUE)" = 'smtp-queue 700' ]
+	[ -z "$(find $QUEUE ! -user smtp-queue)" ]
+	run as_carol smtp-queue list
+	[ "$status" -ne 0 ]
+	run setpriv --reuid smtp-handler --regid smtp-handler --clear-groups ls $QUEUE
+	[ "$status" -ne 0 ]
+	[ -z "$(failures)" ]
+}
+
+@test "a refused one comes back as a report, by the socket, into the home of the sender" {
+	remote never close
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail unknown@far.example
+	soon grep -rq '^Subject: Undelivered' /home/carol/Maildir/new
+	"$PYTHON" "$TESTS/show-report.py" /home/carol/Maildir/new/* | grep -q '^Status: 5.1.1'
+	soon entries_left 0
+}
+
+@test "what waits does not start a pass again and again; a start of the service tries what is due; mailq shows it" {
+	remote RCPT '450 4.2.0 not now'
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail joe@far.example
+	soon entries_left 1
+	soon resting
+	before=$(passes)
+	printf 'Subject: more\n\nhello\n' | as_carol sendmail ann@far.example
+	soon entries_left 2
+	soon resting
+	systemctl start smtp-queue.service
+	[ "$(passes)" -le $((before + 2)) ]
+	[[ $(mailq) == *joe@far.example*'450 4.2.0'* ]]
+	systemctl is-active --quiet smtp-queue.path
+	[ "$(systemctl show -P NextElapseUSecRealtime smtp-queue.timer)" != '' ]
+}
+
+@test "a burst of mail fails no unit" {
+	remote never close
+	for i in {1..60}; do printf 'Subject: %d\n\nhello\n' "$i" | as_carol sendmail "joe$i@far.example"; done
+	soon taken 60
+	soon entries_left 0
+	systemctl is-active --quiet smtp-queue.path
+	[ -z "$(failures)" ]
+}
+
+@test "the walls of the service: rated well, and it can write to the queue alone" {
+	[ "$(systemd-analyze security --no-pager smtp-queue.service | awk '/Overall exposure/ { print ($(NF-2) < 3.0) }')" = 1 ]
+}

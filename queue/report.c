@@ -206,7 +206,7 @@ static void put_header(struct out *o, const struct report *r, const struct names
 	out_clean(o, r->to);
 	out_format(o, ">\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%lld.%s@", subject(r), date, (long long)r->now, n->id);
 	out_clean(o, r->hostname);
-	out_format(o, ">\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=%sdelivery-status;\r\n\tboundary=\"=_%s\"\r\n",
+	out_format(o, ">\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=%sdelivery-status;\r\n boundary=\"=_%s\"\r\n",
 		o->utf8 ? "global-" : "", n->boundary);
 	if (eightbit) out_format(o, "Content-Transfer-Encoding: 8bit\r\n");
 }

@@ -105,7 +105,7 @@ static void test_told(void)
 		{ false, { .rcpt = "b@x.org", .status = "5.7.26" }, "      The mail server there refused the message by a rule" },
 		{ false, { .rcpt = "b@x.org", .status = "5.5.0" }, "  <b@x.org>\r\n      Reach the recipient" },
 		{ false, { .rcpt = "b@x.org", .status = "4.2.2", .action = REPORT_DELAYED }, "      The mailbox is full.\r\n\r\nYou need not do anything" },
-		{ false, { .rcpt = "b@x.org", .action = REPORT_DELAYED }, "for another 4 days, until " },
+		{ false, { .rcpt = "b@x.org", .action = REPORT_DELAYED }, "another 4 days, until Tue, 6 Jan 2026 00:00:00 +0000. Should" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct report_rcpt rcpt = rows[i].rcpt;
@@ -159,6 +159,8 @@ static void test_original(void)
 		{ BYTES("A: b\n\nx\n"), true, false, false, 8, REPORT_7BIT, "Content-Type: message/rfc822\r\n" },
 		{ BYTES("A: b\n\nx\n"), true, false, false, 7, REPORT_7BIT, "Content-Type: text/rfc822-headers\r\n\r\nA: b\r\n\r\n--" },
 		{ BYTES("A: b\n\nx\n"), true, false, false, 7, REPORT_7BIT, "The message has more than 7 octets" },
+		{ BYTES("A: b\n\nx\n"), true, false, true, 7, REPORT_7BIT, "\r\nThe header of the message comes with this report.\r\n" },
+		{ BYTES("A: b\r"), false, false, false, 100, REPORT_7BIT, "quoted-printable\r\n\r\nA: b=0D\r\n--" },
 		{ BYTES("A: b\n\nx"), true, false, false, 100, REPORT_7BIT, "\r\n\r\nA: b\r\n\r\nx\r\n--" },
 		{ BYTES("A: b"), false, false, false, 100, REPORT_7BIT, "\r\n\r\nA: b\r\n--" },
 		{ BYTES("A: b\n"), true, false, false, 100, REPORT_7BIT, "\r\n\r\nA: b\r\n\r\n--" },
@@ -190,6 +192,20 @@ static void test_original(void)
 		check_number(report_needs(&r), rows[i].needs, "what it needs");
 		const char *flaw = report_flaw(got.s, got.n, &r, rows[i].s);
 		if (!check(!flaw, "and the whole: %s", flaw ? flaw : "well formed")) fwrite(got.s, 1, got.n, stderr);
+	}
+}
+
+/* A reply without end: most of it is left out, of a word without end a line is made here and there.  */
+static void test_long_reply(void)
+{
+	static char text[100001];
+	struct report_rcpt rcpt = { .rcpt = "b@x.org", .orcpt = "", .status = "", .host = "", .text = text, .said = true };
+	struct report r = plain(&rcpt, 1);
+	for (unsigned lines = 0; lines < 3; lines++) {
+		for (size_t i = 0; i < sizeof text - 1; i++) text[i] = lines == 1 && i % 50 == 49 ? '\n' : lines == 2 && i % 10 == 9 ? ' ' : 'x';
+		const char *flaw = compose(&r) ? report_flaw(got.s, got.n, &r, NULL) : "failed";
+		check(!flaw, "a reply of %zu octets: %s", sizeof text - 1, flaw ? flaw : "well formed");
+		check(strstr(got.s, "\r\n [...]\r\n") && got.n < 12000, "it is cut (%zu octets)", got.n);
 	}
 }
 
@@ -302,6 +318,7 @@ int main(void)
 	test_header();
 	test_original();
 	test_long();
+	test_long_reply();
 	test_anything();
 	test_unreadable();
 	return done();

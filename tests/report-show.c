@@ -1,5 +1,5 @@
 /* report-show NAME=VALUE...: write a report to standard output, and what its transport needs to standard error.  Each rcpt= begins another recipient, whom
- * orcpt= action= status= host= text= said= last= then are about; message= is a file.  For tests.
+ * orcpt= action= status= host= text= said= last= then are about; message= is a file, there or not.  For tests.
  * SPDX-License-Identifier: MIT */
 #include "report.h"
 
@@ -31,7 +31,7 @@ static void set_rcpt(struct report_rcpt *to, const char *name, const char *value
 
 static void set(const char *name, const char *value)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	if (strcmp(name, "hostname") == 0) r.hostname = value;
 	else if (strcmp(name, "to") == 0) r.to = value;
 	else if (strcmp(name, "id") == 0) r.id = value;
@@ -42,7 +42,7 @@ static void set(const char *name, const char *value)
 	else if (strcmp(name, "utf8") == 0) r.utf8 = atoi(value);
 	else if (strcmp(name, "most") == 0) r.most = strtoull(value, NULL, 10);
 	else if (strcmp(name, "size") == 0) r.size = strtoull(value, NULL, 10);
-	else if (strcmp(name, "message") == 0 && (r.message = open(value, O_RDONLY)) >= 0 && fstat(r.message, &st) == 0) r.size = (uint64_t)st.st_size;
+	else if (strcmp(name, "message") == 0) r.size = (r.message = open(value, O_RDONLY)) >= 0 && fstat(r.message, &st) == 0 ? (uint64_t)st.st_size : 0;
 	else if (strcmp(name, "rcpt") == 0 && r.count < MOST) rcpt[r.count++] = (struct report_rcpt){ .rcpt = value, .orcpt = "", .status = "", .host = "", .text = "" };
 	else if (r.count > 0) set_rcpt(&rcpt[r.count - 1], name, value);
 	else exit(64);

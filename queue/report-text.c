@@ -11,7 +11,8 @@
 #define MARGIN "\r\n      "
 #define QUOTE "\r\n          "
 
-/* What an enhanced code means (RFC 3463, 5248, 7505), its class aside, and what can be done.  The first row that fits; one that ends in a dot fits all behind it.  */
+/* What an enhanced code means (RFC 3463, 5248, 7505), its class aside, and what can be done.  The first row that fits; one that ends in a dot
+ * fits all behind it.  */
 static const struct meaning { const char *code, *what, *advice; } meanings[] = {
 	{ "1.1", "There is no such mailbox.", "Check how the address is written, above all the part before the @." },
 	{ "1.2", "There is no such mail domain.", "Check how the address is written, above all the part behind the @." },
@@ -26,8 +27,10 @@ static const struct meaning { const char *code, *what, *advice; } meanings[] = {
 	{ "2.3", "The message is too large for this mailbox.", "Send less at once, or put large files where they can be fetched and send a link." },
 	{ "3.4", "The message is too large for the server there.", "Send less at once, or put large files where they can be fetched and send a link." },
 	{ "4.6", "The message went round in a circle between mail servers.", "Show this report to those who run the mail of the recipient." },
-	{ "4.7", "It was tried for as long as we try, without success.", "Check the part behind the @. If it is right, send the message again later, or reach the recipient in another way." },
-	{ "4.", "The mail server for this address could not be reached.", "Check the part behind the @. If it is right, send the message again later, or reach the recipient in another way." },
+	{ "4.7", "It was tried for as long as we try, without success.",
+		"Check the part behind the @. If it is right, send the message again later, or reach the recipient in another way." },
+	{ "4.", "The mail server for this address could not be reached.",
+		"Check the part behind the @. If it is right, send the message again later, or reach the recipient in another way." },
 	{ "6.7", "The mail server there cannot handle letters beyond ASCII in addresses.", "Ask the recipient for an address in plain ASCII." },
 	{ "6.", "The mail server there cannot handle what is in the message.", "Send it in another form, as plain text for example." },
 	{ "7.", "The mail server there refused the message by a rule, perhaps because it took it for unwanted mail.",
@@ -37,9 +40,9 @@ static const struct meaning { const char *code, *what, *advice; } meanings[] = {
 
 static const struct meaning *meaning_of(const char *status)
 {
-	const char *code = strchr(status, '.');
+	const char *dot = strchr(status, '.'), *code = dot ? dot + 1 : "";
 	const struct meaning *m = meanings;
-	for (code = code ? code + 1 : ""; *m->code; m++) {
+	for (; *m->code; m++) {
 		size_t n = strlen(m->code);
 		if (strncmp(code, m->code, n) == 0 && (m->code[n - 1] == '.' || !code[n])) break;
 	}
@@ -120,7 +123,8 @@ static void put_attached(struct out *o, const struct report *r, const struct ori
 {
 	if (r->message < 0) paragraph(o, "The message itself is not here any more, so it does not come with this report.");
 	else if (original->whole) paragraph(o, "The message comes with this report.");
-	else if (original->too_large) paragraph(o, "The message has more than %llu octets, so that it does not come with this report, but only its header.", (unsigned long long)r->most);
+	else if (original->too_large) paragraph(o, "The message has more than %llu octets, so that it does not come with this report, but only its header.",
+		(unsigned long long)r->most);
 	else paragraph(o, "The header of the message comes with this report.");
 	if (r->message >= 0 && original->cut) paragraph(o, "That header has no end; it was cut.");
 }

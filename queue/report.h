@@ -38,12 +38,13 @@ struct report {
 /* Compose it, CRLF line ends, in pieces to write(), whose errors are the caller's to keep in ctx.  Nothing is allocated; the message is read
  * twice.  The same report is another one each time (Message-ID, boundary).  Of the message in it only what mail cannot carry is changed: NUL
  * is "?", a bare CR a space, and lines are cut at 998 octets.
- * False, with errno, if the message could not be read, or is shorter than `size` (EIO), or there are no random numbers; what was written then is of no use.  */
+ * False, with errno, if the message could not be read, or ends within what is told of it (EIO), or there are no random numbers;
+ * what was written then is of no use.  */
 bool report_write(const struct report *r, void (*write)(void *ctx, const char *p, size_t n), void *ctx);
 
 /* What its transport must be able to do, to be said in MAIL: nothing, BODY=8BITMIME, or SMTPUTF8 too, which takes an address beyond ASCII of
- * who gets it: what is inside of message/global needs eight bits and no more (RFC 6533 5, 6).  A message that cannot be read, or is not
- * 7-bit beyond where it can be, is no error here.  */
+ * who gets it: what is inside of message/global needs eight bits and no more (RFC 6533 lets it be encoded even for seven).  The message is read
+ * for it; that it cannot be is for report_write() to tell.  */
 enum report_needs { REPORT_7BIT, REPORT_8BITMIME, REPORT_SMTPUTF8 };
 enum report_needs report_needs(const struct report *r);
 

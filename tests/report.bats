@@ -7,7 +7,8 @@ load peers
 setup_file() {
 	local top=$BATS_TEST_DIRNAME/..
 	export REPORT_SHOW=$BATS_FILE_TMPDIR/report-show
-	${CC:-cc} -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I"$top/queue" -I"$top/lib" -o "$REPORT_SHOW" "$top/tests/report-show.c" "$top"/queue/report*.c "$top/lib/trace.c" "$top/lib/xtext.c"
+	${CC:-cc} -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I"$top/queue" -I"$top/lib" -o "$REPORT_SHOW" \
+		"$top/tests/report-show.c" "$top"/queue/report*.c "$top/lib/trace.c" "$top/lib/xtext.c"
 }
 
 setup() {
@@ -154,7 +155,8 @@ read_it() {
 		assert parts[0].get_content_charset() == "utf-8" and "kein Empfänger" in text and "<grün@example.org>" in text and "grün@example.net goes" in text
 		for part in [msg] + parts: assert part["Content-Transfer-Encoding"] == "8bit"
 		lines = raw.decode().split("\r\n")
-		for line in ("Original-Recipient: utf-8; grün@example.net", "Final-Recipient: utf-8; grün@example.org", "Diagnostic-Code: smtp; 550 5.1.1 kein Empfänger", "Subject: Grüße"): assert line in lines
+		for line in ("Original-Recipient: utf-8; grün@example.net",
+		        "Final-Recipient: utf-8; grün@example.org", "Diagnostic-Code: smtp; 550 5.1.1 kein Empfänger", "Subject: Grüße"): assert line in lines
 		assert len(fields) == 2 and fields[1]["status"] == "5.1.1"
 		assert "Guten Tag." not in lines
 	E
@@ -173,7 +175,8 @@ read_it() {
 
 @test "nothing foreign makes a field, a part or a header" {
 	local evil=$'\r\nSubject: evil\r\n\r\n--=_0\r\n\n--boundary\nContent-Type: text/html\n\n<b>\r\nFinal-Recipient: rfc822; evil@example.org\n\nStatus: 2.0.0'
-	report 7BIT to="alice@example.test$evil" envid="x$evil" id="1$evil" rcpt="bob@example.org$evil" orcpt="rfc822;b$evil" status="5.1.1$evil" host="mx.example.org$evil" said=1 text="550 no$evil" \
+	report 7BIT to="alice@example.test$evil" envid="x$evil" id="1$evil" rcpt="bob@example.org$evil" orcpt="rfc822;b$evil" status="5.1.1$evil" \
+		host="mx.example.org$evil" said=1 text="550 no$evil" \
 		rcpt=carl@example.org orcpt='rfc822;c+0D+0AStatus:+202.0.0' text="$evil"
 	# what stands for a control character makes the address one that no reader likes; more than that it does not
 	sed -i 's/^To: <.*/To: <alice@example.test>\r/' "$REPORT"

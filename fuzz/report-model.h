@@ -1,4 +1,4 @@
-/* What a report must be whatever is told in it, by the book and without the code of queue/: tests/unit/report.c and fuzz/report.c.
+/* What a report must be whatever is told in it, by the book and without the code of queue/: fuzz/report.c and tests/unit/report.c.
  * SPDX-License-Identifier: MIT */
 #ifndef REPORT_MODEL_H
 #define REPORT_MODEL_H
@@ -129,7 +129,8 @@ static inline const char *status_flaw(struct span part, const struct report *r)
 	const char *flaw = fields_flaw(&part, ";Original-Envelope-Id;Reporting-MTA;X-Smtp-Handler-Id;Arrival-Date;", "Reporting-MTA");
 	for (size_t i = 0; i < r->count && !flaw; i++) {
 		if (part.n == 0) return "a recipient is missing";
-		flaw = fields_flaw(&part, ";Original-Recipient;Final-Recipient;Action;Status;Remote-MTA;Diagnostic-Code;Last-Attempt-Date;Will-Retry-Until;", "Final-Recipient;Action;Status");
+		flaw = fields_flaw(&part, ";Original-Recipient;Final-Recipient;Action;Status;Remote-MTA;Diagnostic-Code;Last-Attempt-Date;Will-Retry-Until;",
+			"Final-Recipient;Action;Status");
 	}
 	return flaw ? flaw : part.n > 0 ? "a recipient too many" : NULL;
 }
@@ -201,7 +202,8 @@ static inline const char *report_flaw(const char *s, size_t n, const struct repo
 	char boundary[40], *copy = malloc(3 * r->size + 16), *decoded = malloc(n + 1);
 	const char *third = utf8 ? whole ? "message/global" : "message/global-headers" : whole ? "message/rfc822" : "text/rfc822-headers";
 	const char *flaw = octets_flaw(all, needs);
-	if (!flaw) flaw = fields_flaw(&head, ";From;To;Subject;Date;Message-ID;Auto-Submitted;MIME-Version;Content-Type;Content-Transfer-Encoding;", "From;To;Subject;Date;Message-ID;Auto-Submitted;MIME-Version;Content-Type");
+	if (!flaw) flaw = fields_flaw(&head, ";From;To;Subject;Date;Message-ID;Auto-Submitted;MIME-Version;Content-Type;Content-Transfer-Encoding;",
+		"From;To;Subject;Date;Message-ID;Auto-Submitted;MIME-Version;Content-Type");
 	const char *at = memmem(all.s, all.n, " boundary=\"", 11);
 	if (!flaw && (!at || at > head.s || sscanf(at + 11, "%39[=_0-9a-f]", boundary) != 1 || strlen(boundary) != 34)) flaw = "no boundary";
 	all.n = (size_t)(head.s - all.s);

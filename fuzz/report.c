@@ -54,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r.to = words[n++] = word(&at, end);
 	r.envid = words[n++] = word(&at, end);
 	r.id = words[n++] = word(&at, end);
+	if (flags & 64) r.sender = r.envid;
 	for (size_t i = 0; i < r.count; i++, n += 5) {
 		unsigned about = control();
 		for (size_t k = 0; k < 5; k++) words[n + k] = word(&at, end);

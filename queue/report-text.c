@@ -71,7 +71,7 @@ static void line(struct out *o, const char *indent, const char *before, const ch
 	out_bytes(o, "\r\n", 2);
 }
 
-static void put_recipient(struct out *o, const struct report_rcpt *rcpt)
+static void put_recipient(struct out *o, const struct report_rcpt *rcpt, bool advise)
 {
 	char first[ORCPT_MAX];
 	bool utf8, trouble = rcpt->action == REPORT_FAILED || rcpt->action == REPORT_DELAYED, words = rcpt->text[strspn(rcpt->text, " \t\r\n\f\v")] != '\0';
@@ -86,7 +86,7 @@ static void put_recipient(struct out *o, const struct report_rcpt *rcpt)
 		else line(o, MARGIN, "The server there said:", "", "");
 	}
 	if (words) line(o, rcpt->said ? QUOTE : MARGIN, "", rcpt->text, "");
-	if (rcpt->action == REPORT_FAILED) line(o, MARGIN, m->advice, "", "");
+	if (rcpt->action == REPORT_FAILED && advise) line(o, MARGIN, m->advice, "", "");
 	out_bytes(o, "\r\n", 2);
 }
 
@@ -103,17 +103,17 @@ static void put_patience(struct out *o, const struct report *r)
 static void put_group(struct out *o, const struct report *r, enum report_action action)
 {
 	static const struct { const char *head, *foot; } words[] = {
-		[REPORT_FAILED] = { "Your message could not be delivered to", "That is final: it is not tried again." },
-		[REPORT_DELAYED] = { "Your message could not be delivered yet to", "" },
-		[REPORT_DELIVERED] = { "Your message was delivered to", "Whether anybody reads it is not told to us." },
-		[REPORT_RELAYED] = { "Your message was taken by a mail server that does not report when it is delivered, for", "You will hear of it again only if it fails." },
+		[REPORT_FAILED] = { "could not be delivered to", "That is final: it is not tried again." },
+		[REPORT_DELAYED] = { "could not be delivered yet to", "" },
+		[REPORT_DELIVERED] = { "was delivered to", "Whether anybody reads it is not told to us." },
+		[REPORT_RELAYED] = { "was taken by a mail server that does not report when it is delivered, for", "You will hear of it again only if it fails." },
 	};
 	bool any = false;
 	for (size_t i = 0; i < r->count; i++) {
 		if (r->rcpt[i].action != action) continue;
-		if (!any) paragraph(o, "%s", words[action].head);
+		if (!any) paragraph(o, "%s %s", r->sender ? "The message" : "Your message", words[action].head);
 		any = true;
-		put_recipient(o, &r->rcpt[i]);
+		put_recipient(o, &r->rcpt[i], !r->sender);
 	}
 	if (any && action == REPORT_DELAYED) put_patience(o, r);
 	else if (any) paragraph(o, "%s", words[action].foot);
@@ -129,12 +129,26 @@ static void put_attached(struct out *o, const struct report *r, const struct ori
 	if (r->message >= 0 && original->cut) paragraph(o, "That header has no end; it was cut.");
 }
 
+/* Why it comes to somebody who did not send the message.  */
+static void put_sender(struct out *o, const char *sender)
+{
+	if (!*sender) {
+		paragraph(o, "You get this because you look after the mail here. The message has no sender who could be told; it may be a report itself.");
+		return;
+	}
+	paragraph(o, "You get this because you look after the mail here: a report to the sender was not taken. The sender is");
+	out_format(o, "  <");
+	out_clean(o, sender);
+	out_format(o, ">\r\n\r\n");
+}
+
 void report_text(struct out *o, const struct report *r, const struct original *original)
 {
 	char date[TRACE_DATE];
 	trace_date(date, r->arrived);
-	paragraph(o, "This is the mail system of %.255s.%s%s%s", r->hostname, r->arrived > 0 ? " It writes about the message that you sent, which came here on " : "",
-		r->arrived > 0 ? date : "", r->arrived > 0 ? "." : "");
+	const char *about = r->arrived <= 0 ? "" : r->sender ? " It writes about a message that came here on " : " It writes about the message that you sent, which came here on ";
+	paragraph(o, "This is the mail system of %.255s.%s%s%s", r->hostname, about, *about ? date : "", *about ? "." : "");
+	if (r->sender) put_sender(o, r->sender);
 	for (enum report_action action = REPORT_FAILED; action <= REPORT_RELAYED; action++) put_group(o, r, action);
 	put_attached(o, r, original);
 	line(o, "\r\n", "For who runs a mail system: details are in the next part of this report; in our log the message is", r->id, ".");

@@ -177,6 +177,7 @@ static const char *subject(const struct report *r)
 		[REPORT_FAILED] = "Undelivered mail", [REPORT_DELAYED] = "Delayed mail, still being tried",
 		[REPORT_DELIVERED] = "Delivered mail", [REPORT_RELAYED] = "Mail passed on",
 	};
+	if (r->sender) return "Undelivered mail, of which its sender is not told";
 	for (size_t i = 1; i < r->count; i++)
 		if (r->rcpt[i].action != r->rcpt[0].action) return "Report about your mail";
 	return subjects[r->rcpt[0].action];

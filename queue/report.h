@@ -24,6 +24,7 @@ struct report_rcpt {
 struct report {
 	const char *hostname;   /* ours: Reporting-MTA: dns; */
 	const char *to;         /* the sender of the original, to whom this goes; never "" */
+	const char *sender;     /* NULL: `to`.  Else who could not be told, "" for nobody: this goes to who looks after the mail here, and says so */
 	const char *id;         /* of the message in our queue and logs */
 	const char *envid;      /* ENVID= as it came (xtext); "" for none */
 	time_t arrived, now, until;     /* until: when we give up (delayed ones tell it); 0 unknown */

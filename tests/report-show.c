@@ -34,6 +34,7 @@ static void set(const char *name, const char *value)
 	struct stat st = { 0 };
 	if (strcmp(name, "hostname") == 0) r.hostname = value;
 	else if (strcmp(name, "to") == 0) r.to = value;
+	else if (strcmp(name, "sender") == 0) r.sender = value;
 	else if (strcmp(name, "id") == 0) r.id = value;
 	else if (strcmp(name, "envid") == 0) r.envid = value;
 	else if (strcmp(name, "arrived") == 0) r.arrived = atoll(value);

@@ -106,6 +106,18 @@ read_it() {
 	E
 }
 
+@test "a report that its sender does not take goes to the postmaster, and says why" {
+	report 7BIT to=postmaster@example.test sender=gone@example.net rcpt=bob@example.org status=5.1.1
+	read_it <<-'E'
+		assert msg["Subject"] == "Undelivered mail, of which its sender is not told" and msg["To"].addresses[0].addr_spec == "postmaster@example.test"
+		assert "<gone@example.net>" in text and "you look after the mail" in text and "The message could not be delivered to" in text
+		assert "Your message" not in text and "that you sent" not in text and "Check how" not in text
+		assert fields[1]["final-recipient"] == "rfc822; bob@example.org"
+	E
+	report 7BIT to=postmaster@example.test sender= rcpt=bob@example.org status=5.1.1
+	read_it <<<'assert "has no sender who could be told" in " ".join(text.split()) and "<>" not in text'
+}
+
 @test "RET=FULL: the whole message, octet for octet" {
 	report 7BIT full=1 rcpt=bob@example.org
 	read_it <<-'E'

@@ -282,6 +282,7 @@ static void test_anything(void)
 		r.envid = anything(&seed, envid, SIZE);
 		r.size = strlen(anything(&seed, message, SIZE));
 		for (char *c = message; (c = strchr(c, '\x01'));) *c = '\0', c++;
+		r.sender = random_next(&seed) % 4 ? NULL : r.envid;
 		r.full = random_next(&seed) % 2;
 		r.utf8 = random_next(&seed) % 2;
 		r.most = random_next(&seed) % SIZE;

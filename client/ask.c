@@ -269,11 +269,11 @@ static enum turn ask_one(struct ask *a, const union ask_address *s, const char *
 /* What of `left` milliseconds the server `i` has in this round: the rounds have weights of 1, 2 and 4.  */
 static uint64_t share(const struct ask *a, const bool failed[MAXNS], unsigned round, size_t i, uint64_t left)
 {
-	uint64_t weights = 0;
+	uint64_t own = 1U << round, weights = own;
 	for (unsigned r = round; r < TRIES; r++)
-		for (size_t s = r == round ? i : 0; s < a->servers; s++)
+		for (size_t s = r == round ? i + 1 : 0; s < a->servers; s++)
 			if (!failed[s]) weights += 1U << r;
-	return (left * (1U << round) + weights - 1) / weights;
+	return (left * own + weights - 1) / weights;
 }
 
 bool ask(struct ask *a, const char *name, int type)

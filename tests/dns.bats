@@ -8,7 +8,7 @@ load dns
 setup_file() {
 	export DNS_ASK=$BATS_FILE_TMPDIR/dns-ask
 	local root=$BATS_TEST_DIRNAME/.. flags=()
-	[[ ! ${BUILD:-} =~ san ]] || flags=(-fsanitize=address,undefined -fno-sanitize-recover=undefined)
+	[[ ! ${BUILD:-} =~ san ]] || flags=("-fsanitize=address,undefined" -fno-sanitize-recover=undefined)
 	${CC:-cc} -std=c17 -g -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 "${flags[@]}" -I"$root/client" -I"$root/delivery" -I"$root/lib" -o "$DNS_ASK" \
 		"$root/tests/dns-ask.c" "$root"/client/{dns,ask}.c "$root/delivery/names.c" "$root"/lib/{address,clock,log,systemd}.c -lidn2 -lunistring -lresolv -ldl
 }
@@ -515,7 +515,7 @@ asked() { grep -c "$1" "$ASKED" || true; }
 		cut.test MX 10 mx.test
 		cut.test TRUNCATE
 	E
-	DNS=[::1]:${DNS##*:}
+	DNS="[::1]:${DNS##*:}"
 	ask mx example.test
 	says ok '10 mx.test'
 	ask mx cut.test

@@ -11,7 +11,7 @@ ZONE is read again when it has changed; one with a mistake is complained of, and
     DROP [N]                no answer, to the first N questions (default: never one)
     DELAY MS                the answer comes later
     TRUNCATE                over UDP only that TCP has to be used; so it is without a line when an answer is larger than asked for
-    TCP-DROP TCP-CUT TCP-CLOSE      over TCP: no answer; half of one and then nothing; half of one and then the end
+    TCP-DROP TCP-CUT TCP-CLOSE TCP-TRUNCATE     over TCP: no answer; half of one and then nothing; half of one and then the end; that TCP has to be used
     GARBAGE                 the question, and what is no record
     NOISE                   octets that are no message at all; STRAY: answers to other questions, and then the true one
     NO-EDNS                 FORMERR for a question with EDNS0
@@ -25,7 +25,7 @@ import argparse, os, socket, struct, sys, threading, time
 
 TYPES = {"A": 1, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28, "TLSA": 52}
 RCODES = {"FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
-BEHAVIOURS = {*RCODES, "DROP", "DELAY", "TRUNCATE", "TCP-DROP", "TCP-CUT", "TCP-CLOSE", "GARBAGE", "NOISE", "STRAY", "NO-EDNS", "LAME", "AUTHENTIC", "CASE"}
+BEHAVIOURS = {*RCODES, "DROP", "DELAY", "TRUNCATE", "TCP-DROP", "TCP-CUT", "TCP-CLOSE", "TCP-TRUNCATE", "GARBAGE", "NOISE", "STRAY", "NO-EDNS", "LAME", "AUTHENTIC", "CASE"}
 QR, AA, TC, RD, RA, AD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020
 OPT, UDP_PLAIN, TTL, CHAIN = 41, 512, 60, 16
 
@@ -230,7 +230,7 @@ def respond(zone, message, tcp, log):
         return [(wait, q.reply(counts=(1, 0, 1, int(q.edns)), rest=b"\0" + struct.pack("!HHIH", 2, 1, TTL, 4) + wire([b"ns"])))]
     rcode, records = zone.answer(q.name, q.type)
     whole = q.reply(flags | rcode, records, text=q.text.upper() if "CASE" in does else None)
-    if not tcp and ("TRUNCATE" in does or len(whole) > q.room):
+    if "TCP-TRUNCATE" in does if tcp else "TRUNCATE" in does or len(whole) > q.room:
         whole = q.reply(flags | rcode | TC)
     if tcp and "TCP-CUT" in does:
         return [(wait, struct.pack("!H", len(whole)) + whole[:len(whole) // 2])]

@@ -101,6 +101,9 @@ asked() { grep -c "$1" "$ASKED" || true; }
 		twice.test MX 30 us.example.test
 		twice.test MX 20 other.example.test
 		twice.test MX 10 us2.example.test
+		thrice.test MX 10 us2.example.test
+		thrice.test MX 20 other.example.test
+		thrice.test MX 30 us.example.test
 		host.test A 192.0.2.1
 		null.test MX 0 .
 	E
@@ -112,6 +115,8 @@ asked() { grep -c "$1" "$ASKED" || true; }
 	says 'self ours.test: the best MX is this host, which does not take its mail'
 	ask mx twice.test 'us.example.test us2.example.test'
 	says 'self twice.test: the best MX is this host, which does not take its mail'
+	ask mx thrice.test 'us.example.test us2.example.test'
+	says 'self thrice.test: the best MX is this host, which does not take its mail'
 	ask mx twice.test 'us.example.test'
 	says ok '10 us2.example.test' '20 other.example.test'
 	ask mx host.test 'a.test HOST.test'
@@ -181,6 +186,7 @@ asked() { grep -c "$1" "$ASKED" || true; }
 		loop.test CNAME loop2.test
 		loop2.test CNAME loop.test
 		bad.test CNAME a\032b.test
+		a\032b.test MX 10 mx.real.test
 	E
 		printf 'c%d.test CNAME c%d.test\n' 1 2 2 3 3 4 4 5 5 6 6 7 7 8 8 9 9 10
 		echo 'c10.test MX 10 end.test')
@@ -199,7 +205,7 @@ asked() { grep -c "$1" "$ASKED" || true; }
 	ask mx loop.test
 	says 'later loop.test: too many aliases (CNAME), or a loop of them'
 	ask mx bad.test
-	[[ $output == 'none '* || $output == 'later bad.test: an alias'* ]]
+	says 'later bad.test: an alias (CNAME) of what is no name'
 	ask mx c2.test
 	says ok '10 end.test'
 	ask mx c1.test
@@ -307,15 +313,15 @@ asked() { grep -c "$1" "$ASKED" || true; }
 		half.test AAAA DROP
 		half.test A 192.0.2.1
 	E
-	MS=400
+	MS=800
 	for name in silent noise; do
-		took 400 ask mx "$name.test"
+		took 800 ask mx "$name.test"
 		says "later $name.test: name server 127.0.0.1 does not answer"
-		[ "$(asked "udp $name.test MX")" = 3 ]
+		until_true eval '[ "$(asked "udp $name.test MX")" = 3 ]'
 	done
-	took 400 ask addresses half.test
+	took 800 ask addresses half.test
 	says ok '192.0.2.1 25'
-	took 800 ask addresses silent.test
+	took 1600 ask addresses silent.test
 	says 'later silent.test: name server 127.0.0.1 does not answer'
 }
 
@@ -333,7 +339,7 @@ asked() { grep -c "$1" "$ASKED" || true; }
 	says ok '10 mx.test'
 	took 600 ask mx twice.test
 	says ok '10 mx.test'
-	MS=7000
+	MS=14000
 	took 300 ask mx late.test
 	says ok '10 mx.test'
 	[ "$(asked late.test)" = 1 ]
@@ -363,6 +369,8 @@ asked() { grep -c "$1" "$ASKED" || true; }
 		close.test MX 10 mx.test
 		close.test TRUNCATE
 		close.test TCP-CLOSE
+		again.test TRUNCATE
+		again.test TCP-TRUNCATE
 		slow.test MX 10 mx.test
 		slow.test TRUNCATE
 		slow.test TCP-DROP
@@ -379,6 +387,8 @@ asked() { grep -c "$1" "$ASKED" || true; }
 	[[ $output == 'later slow.test: name server 127.0.0.1 does not answer'* ]]
 	ask mx close.test
 	says 'later close.test: name server 127.0.0.1 cannot be reached: Connection reset by peer'
+	ask mx again.test
+	says 'later again.test: name server 127.0.0.1 answers with nonsense'
 }
 
 @test "a server that does not know EDNS0 is asked without" {

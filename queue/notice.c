@@ -49,8 +49,9 @@ static int hand_in(const struct spool *s, struct report *r, const char *to)
 	nexthop_start(&n, s->cf, r->id);
 	r->to = to;
 	bool whole = false, open = hop_open(&hop, n.helper.fd, n.ours ? HOP_OURS : HOP_LMTP, ms, clock_deadline(4 * ms), s->cf->hostname);
+	enum report_needs needs = report_needs(r);
 	if (open) {
-		hop_mail(&hop, &(struct hop_mail){ .from = "", .smtputf8 = r->utf8, .eightbit = true, .auth = "", .relay = true });
+		hop_mail(&hop, &(struct hop_mail){ .from = "", .smtputf8 = needs == REPORT_SMTPUTF8, .eightbit = needs != REPORT_7BIT, .auth = "", .relay = true });
 		hop_rcpt(&hop, to, NULL);
 		answer = hop_settle(&hop);
 	}
@@ -68,7 +69,7 @@ static int hand_in(const struct spool *s, struct report *r, const char *to)
 }
 
 /* A report that cannot go to the sender: to who looks after this host, or to nobody.  */
-static int second(const struct spool *s, struct report *r)
+static int second(const struct spool *s, struct report *r, const char *sender)
 {
 	char here[DOMAIN_MAX + 16];
 	snprintf(here, sizeof here, "postmaster@%s", s->cf->hostname);
@@ -77,6 +78,7 @@ static int second(const struct spool *s, struct report *r)
 		log_line(LEVEL_WARNING, "a report that nobody takes is dropped (double_bounce = drop)");
 		return 2;
 	}
+	r->sender = sender;
 	int class = hand_in(s, r, to);
 	if (class == 5) log_line(LEVEL_ERROR, "a report that nobody takes, not even the postmaster, is dropped");
 	return class == 5 ? 2 : class;
@@ -85,7 +87,7 @@ static int second(const struct spool *s, struct report *r)
 static bool hand_in_somewhere(const struct spool *s, struct report *r, const char *sender, bool failed)
 {
 	int class = *sender ? hand_in(s, r, sender) : 5;
-	if (class == 5 && failed) class = second(s, r);
+	if (class == 5 && failed) class = second(s, r, sender);
 	return class == 2 || class == 5;        /* other reports than of a failure are not worth a second one */
 }
 

@@ -169,7 +169,7 @@ static void start(struct pass *p, struct destination *d, struct entry_id *id, bo
 	if (pid == 0) {
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		_exit(work(p->s, id, attempt, attempt ? 0 : d->down));
+		_exit((int)work(p->s, id, attempt, attempt ? 0 : d->down));
 	}
 	if (pid < 0) {
 		log_line(LEVEL_ERROR, "cannot start a process for an entry: %s", strerror(errno));

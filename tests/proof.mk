@@ -38,8 +38,8 @@ FUZZ ?= $(FUZZERS) binary
 SECONDS ?= 10
 FUZZ_BUILD = $(MAKE) --no-print-directory SAN=1 B=build/fuzz CC=clang SYSTEMD= CFLAGS='-O1 -g -fsanitize=fuzzer-no-link'
 # The client, the log and the next hop are the harness's; its clock too, so lib/clock.c and lib/keeper.c are not linked.
-$B/fuzz-%: fuzz/%.c $(wildcard fuzz/*.h) $(HANDLER:%=%.c) deliver.c submit/header.c $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)) $(REPORT)) $B/libsmtp.a
-	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(if $(filter deliver alias report,$*),$(filter %.o,$^)) $B/libsmtp.a $(LINK) -fsanitize=fuzzer -Wl,--wrap=read,--wrap=write $(DELIVER_LIBS) -ldl
+$B/fuzz-%: fuzz/%.c $(wildcard fuzz/*.h) $(HANDLER:%=%.c) $(CLIENT_DNS:%=%.c) deliver.c submit/header.c $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)) $(REPORT)) $B/libsmtp.a
+	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(if $(filter deliver alias report dns,$*),$(filter %.o,$^)) $B/libsmtp.a $(LINK) -fsanitize=fuzzer -Wl,--wrap=read,--wrap=write $(DELIVER_LIBS) -lresolv -ldl
 fuzzers: $(FUZZERS:%=$B/fuzz-%) $(PROGRAMS:%=$B/%)
 fuzz:
 	$(FUZZ_BUILD) fuzzers

@@ -5,7 +5,10 @@ load helper
 QUEUE=/var/spool/smtp-handler
 
 setup_file() { systemctl enable --now smtp.socket smtp-local.socket smtp-queue.path smtp-queue.timer; }
-teardown_file() { systemctl disable --now smtp-local.socket smtp-queue.path smtp-queue.timer; }
+teardown_file() {
+	systemctl disable --now smtp-local.socket smtp-queue.path smtp-queue.timer
+	rm -f /etc/smtp-transports
+}
 
 setup() {
 	LOG=$BATS_TEST_TMPDIR/log

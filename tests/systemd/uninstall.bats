@@ -12,7 +12,7 @@ teardown() { :; }
 	systemctl daemon-reload
 	files | diff /tmp/files.before - | grep '^[<>]' >"$BATS_TEST_TMPDIR/left"
 	cat "$BATS_TEST_TMPDIR/left"
-	[ -z "$(grep -vx -e '> /etc/smtp-handler.conf' -e '> /var/vmail.*' -e '> /etc/sub[ug]id-' -e '> /var/lib/systemd/linger' "$BATS_TEST_TMPDIR/left")" ]
+	[ -z "$(grep -vx -e '> /etc/smtp-handler.conf' -e '> /var/vmail.*' -e '> /var/spool/smtp-handler.*' -e '> /var/lib/systemd/timers.*' -e '> /etc/sub[ug]id-' -e '> /var/lib/systemd/linger' "$BATS_TEST_TMPDIR/left")" ]
 	grep -x '> /var/vmail/example.test/alice/new' "$BATS_TEST_TMPDIR/left"
 	[ -z "$(systemctl list-unit-files --no-legend 'smtp*' 'maildir-deliver*')" ]
 }

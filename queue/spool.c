@@ -39,14 +39,13 @@ static int become_owner(const char *path, const struct stat *st)
 	if (geteuid() != 0) return geteuid() == st->st_uid ? EX_OK : complain(path, "belongs to somebody else", EX_NOPERM);
 	if (st->st_uid == 0) return complain(path, "belongs to root, and what talks to other hosts must not be root: give it to a user of its own (chown)", EX_CONFIG);
 	const struct passwd *pw = getpwuid(st->st_uid);
-	const char *log = getenv("SMTP_LOG"), *stream = getenv("JOURNAL_STREAM");
-	char *kept_log = log ? strdup(log) : NULL, *kept_stream = stream ? strdup(stream) : NULL;
+	char log[16] = "", stream[64] = "";     /* where lines go is to be found as before */
+	if (getenv("SMTP_LOG")) snprintf(log, sizeof log, "%s", getenv("SMTP_LOG"));
+	if (getenv("JOURNAL_STREAM")) snprintf(stream, sizeof stream, "%s", getenv("JOURNAL_STREAM"));
 	int e = identity_become(st->st_uid, st->st_gid, pw ? pw->pw_name : NULL);
 	if (e) return complain("cannot become the owner of the queue", strerror(e), EX_OSERR);
-	if (kept_log) setenv("SMTP_LOG", kept_log, 1);
-	if (kept_stream) setenv("JOURNAL_STREAM", kept_stream, 1);
-	free(kept_log);
-	free(kept_stream);
+	if (*log) setenv("SMTP_LOG", log, 1);
+	if (*stream) setenv("JOURNAL_STREAM", stream, 1);
 	return EX_OK;
 }
 

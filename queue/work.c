@@ -33,7 +33,7 @@ time_t work_delay(unsigned attempts)
 /* --- the client --- */
 
 /* The arguments of smtp-client.  */
-struct arguments { char **argv; size_t n; };
+struct arguments { char **argv; size_t n; char size[24], (*notify)[DSN_NOTIFY]; };
 
 static void add(struct arguments *a, const char *option, const char *value)
 {
@@ -44,27 +44,26 @@ static void add(struct arguments *a, const char *option, const char *value)
 
 static bool build(const struct spool *s, const struct entry *e, struct arguments *a)
 {
-	char *config[CONFIG_ARGUMENTS], size[24];
+	char *config[CONFIG_ARGUMENTS];
 	config_arguments(s->cf, config);
-	*a = (struct arguments){ .argv = calloc(CONFIG_ARGUMENTS + OPTIONS + PER_RCPT * e->count, sizeof *a->argv), .n = 1 };
-	if (!a->argv) return false;
+	*a = (struct arguments){ .argv = calloc(CONFIG_ARGUMENTS + OPTIONS + PER_RCPT * e->count, sizeof *a->argv), .n = 1, .notify = calloc(e->count, sizeof *a->notify) };
+	if (!a->argv || !a->notify) return false;
 	for (char **c = config; *c; c++) a->argv[a->n++] = *c;
-	snprintf(size, sizeof size, "%llu", (unsigned long long)(e->octets + strlen(e->head)));
+	snprintf(a->size, sizeof a->size, "%llu", (unsigned long long)(e->octets + strlen(e->head)));
 	add(a, "--send", NULL);
 	add(a, "--mx", e->destination);
 	a->argv[a->n++] = (char *)"--from";
 	a->argv[a->n++] = (char *)e->sender;
-	add(a, "--size", strdup(size));
+	add(a, "--size", a->size);
 	add(a, "--prepend", e->head);
 	add(a, "--envid", e->envid);
 	if (e->full || e->headers) add(a, "--ret", e->full ? "FULL" : "HDRS");
 	if (e->eightbit) add(a, "--8bit", NULL);
 	if (e->utf8) add(a, "--utf8", NULL);
 	for (size_t i = 0; i < e->count; i++) {
-		char notify[DSN_NOTIFY];
 		if (e->rcpt[i].state != ENTRY_TODO) continue;
-		dsn_notify_text(notify, e->rcpt[i].notify);
-		if (*notify) add(a, "--notify", strdup(notify + sizeof " NOTIFY=" - 1));
+		dsn_notify_text(a->notify[i], e->rcpt[i].notify);
+		if (*a->notify[i]) add(a, "--notify", a->notify[i] + sizeof " NOTIFY=" - 1);
 		add(a, "--orcpt", e->rcpt[i].orcpt);
 		add(a, "--rcpt", e->rcpt[i].address);
 	}
@@ -123,9 +122,10 @@ static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
 	int from, status = 0;
 	char line[LINE];
 	bool dsn = false, down = false;
-	if (!build(s, e, &a)) return true;
-	pid_t pid = start(&a, message, &from);
+	pid_t pid = build(s, e, &a) ? start(&a, message, &from) : -1;
 	FILE *f = pid > 0 ? fdopen(from, "r") : NULL;
+	free(a.argv);
+	free(a.notify);
 	if (!f) {
 		log_line(LEVEL_ERROR, "cannot start smtp-client: %s", strerror(errno));
 		return true;
@@ -142,7 +142,6 @@ static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
 	fclose(f);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
 	down = WIFEXITED(status) && WEXITSTATUS(status) == EX_UNAVAILABLE;
-	free(a.argv);
 	return !down;
 }
 

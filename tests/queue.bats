@@ -83,7 +83,7 @@ log_has() { grep -qE -- "$1" "$LOG"; }
 @test "a message refused for one who has no room leaves nothing in the queue either" {
 	lay a@b.example bob@example.test joe@far.example
 	[ "$(waiting)" = 1 ]
-	rm -r "$QUEUE"/*
+	rm -r "${QUEUE:?}"/*
 	chmod 500 "$ROOT/example.test/bob/tmp"
 	[[ $(lay a@b.example joe@far.example bob@example.test) == '45'* ]]
 	queue_empty
@@ -108,7 +108,7 @@ log_has() { grep -qE -- "$1" "$LOG"; }
 		for action in '450 4.7.1 not now' '554 5.7.1 never' '421 4.3.2 closing' close reset nonsense hang; do
 			keywords=(PIPELINING 8BITMIME)
 			[ "$stage" != BDAT ] || keywords+=(CHUNKING)
-			rm -rf "$BATS_TEST_TMPDIR/mx" "$QUEUE"/* "$ROOT/example.test/bob/new" "$ROOT/example.test/bob/tmp"
+			rm -rf "$BATS_TEST_TMPDIR/mx" "${QUEUE:?}"/* "$ROOT/example.test/bob/new" "$ROOT/example.test/bob/tmp"
 			mkdir -p "$BATS_TEST_TMPDIR/mx"
 			: >"$BATS_TEST_TMPDIR/mx/once"
 			remote mx "$stage" "$action" "${keywords[@]}"

@@ -10,8 +10,9 @@ teardown_file() {
 	rm -f /etc/smtp-transports
 }
 
+# shellcheck disable=SC2034  # LOG is of launch
 setup() {
-	LOG=$BATS_TEST_TMPDIR/log
+	LOG=$BATS_TEST_TMPDIR/log    # of launch
 	printf '%s\n' 'hostname = mx.example.test' 'local_domains = mx.example.test localhost' 'tls_policy = none' "transports = /etc/smtp-transports" >/etc/smtp-handler.conf
 	: >/etc/smtp-transports
 	find $QUEUE /home/carol/Maildir -type f -delete 2>/dev/null || true

@@ -110,7 +110,7 @@ check: all $(UNIT_TESTS) $(if $(SAN),,$B/hook/smtp-handler)
 	$(if $(SAN),,$(if $(shell command -v $(MUSL_CC)),BUILD=$B/static $(BATS) $(TESTS)))
 TESTS = tests
 
-UNIT_OBJECTS = $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)) submit/header $(REPORT) $(CLIENT_DNS))
+UNIT_OBJECTS = $(patsubst %,$B/obj/%.o,$(filter-out deliver,$(DELIVER)) submit/header client/show $(REPORT) $(CLIENT_DNS))
 $B/unit/%: tests/unit/%.c tests/unit/check.h $B/flags $(UNIT_OBJECTS) $B/libsmtp.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(UNIT_OBJECTS) $B/libsmtp.a $(LINK) $(DELIVER_LIBS) -lresolv -ldl

@@ -18,10 +18,12 @@
 
 enum {
 	LINE = 4096, LINES = 200,       /* of a reply that we read ourselves */
-	REPLY = 300 * 1000,             /* milliseconds for each (RFC 5321 4.5.3.2) */
-	LAST_REPLY = 600 * 1000,        /* for an answer after the end of the input: it may be one to a message */
+	REPLY = 300 * 1000,             /* milliseconds for each, and twice that behind the end of the input: it may be one to a message (RFC 5321 4.5.3.2) */
 	HANDSHAKE = 60 * 1000,
 };
+
+/* The time limits are those, or shorter ones if the configuration says so.  */
+static unsigned limit(const struct dialogue *d, unsigned most) { return d->cf->command_timeout < most ? (unsigned)d->cf->command_timeout : most; }
 
 static void tell(void *ctx, const char *line)
 {
@@ -57,7 +59,7 @@ static size_t from_server(void *ctx, char *out, const char *in, size_t n)
 {
 	struct dialogue *d = ctx;
 	transcript_add(&d->transcript, SERVER_SIDE, in, n);
-	if (d->terminal) return show(&d->shown, out, in, n);
+	if (d->terminal) return show_octets(&d->shown, out, in, n);
 	memcpy(out, in, n);
 	return n;
 }
@@ -106,7 +108,7 @@ static bool is_keyword(const char *s, size_t n, const char *word)
 static int hear(struct dialogue *d, struct answer *a)
 {
 	char out[LINE * SHOW_GROWTH + SHOW_MORE];
-	uint64_t end = millis() + REPLY;
+	uint64_t end = millis() + limit(d, REPLY);
 	for (unsigned i = 0; i < LINES; i++) {
 		if (!next_line(d, a, end)) return 0;
 		if (!put_out(out, from_server(d, out, a->buf, a->line))) return 0;
@@ -162,7 +164,7 @@ static int begin_tls(struct dialogue *d)
 	struct secured s;
 	char line[700];
 	const char *host = config_scheme(d->host, "unix:") ? "localhost" : d->host;
-	d->fd = secure_start(d->fd, host, d->ca, d->verify, d->cf->sandbox, HANDSHAKE, &s, &d->tls_process);
+	d->fd = secure_start(d->fd, host, d->ca, d->verify, d->cf->sandbox, limit(d, HANDSHAKE), &s, &d->tls_process);
 	if (d->fd < 0) {
 		d->tls_process = 0;
 		return give_up(d, EX_PROTOCOL, "no TLS", s.why);
@@ -181,7 +183,7 @@ static int begin_tls(struct dialogue *d)
 static int carry(struct dialogue *d)
 {
 	struct relay_change up = { to_server, d }, down = { from_server, d };
-	int why = relay(d->fd, &up, &down, LAST_REPLY);
+	int why = relay(d->fd, &up, &down, 2 * (int)limit(d, REPLY));
 	if (why == 0) return EX_OK;
 	if (why == EPIPE) return EX_IOERR;      /* there is nobody to tell */
 	return give_up(d, why == ETIMEDOUT ? EX_TEMPFAIL : EX_IOERR, "the connection", strerror(why));

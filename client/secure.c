@@ -181,7 +181,7 @@ static void failed(struct job *j, bool late)
 /* Keep three descriptors, and no other.  */
 static bool take(struct job *j, int raw, int plain, int news)
 {
-	enum { RAW, PLAIN, NEWS, ALL };
+	enum { RAW, PLAIN, NEWS, ALL, OLD_LIMIT = 1024 };
 	int fds[ALL] = { raw, plain, news };
 	for (int i = 0; i < ALL; i++)
 		if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, ALL)) < 0) return false;
@@ -190,7 +190,9 @@ static bool take(struct job *j, int raw, int plain, int news)
 	j->stream.raw = RAW;
 	j->stream.plain = PLAIN;
 	j->news = NEWS;
-	return syscall(SYS_close_range, ALL, ~0U, 0) == 0 || errno == ENOSYS;
+	if (syscall(SYS_close_range, ALL, ~0U, 0) != 0)
+		for (int fd = ALL; fd < OLD_LIMIT; fd++) close(fd);     /* Linux before 5.9 */
+	return true;
 }
 
 _Noreturn static void speak(struct job *j, pid_t parent)

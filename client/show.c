@@ -56,7 +56,7 @@ static char *first(struct shown *s, char *out, unsigned char c)
 	return out;
 }
 
-size_t show(struct shown *s, char *out, const char *in, size_t n)
+size_t show_octets(struct shown *s, char *out, const char *in, size_t n)
 {
 	char *o = out;
 	for (size_t i = 0; i < n; i++) {
@@ -114,7 +114,7 @@ void transcript_add(struct transcript *t, enum side side, const char *in, size_t
 	if (!t->file) return;
 	do {
 		some = n < PIECE ? n : PIECE;
-		size_t m = show(&s->shown, out, in, some);
+		size_t m = show_octets(&s->shown, out, in, some);
 		for (size_t i = 0; i < m; i++) {
 			if (out[i] == '\n') {
 				put_line(t, side, true);

@@ -12,7 +12,7 @@ struct shown { unsigned char held[4]; size_t n; };
  * a CR is shown as \x0a, and is an end of line too.  Needs SHOW_GROWTH times `n` octets and SHOW_MORE at `out`; returns how many it has written.  n = 0: the end,
  * nothing is held any more.  */
 enum { SHOW_GROWTH = 5, SHOW_MORE = 16 };
-size_t show(struct shown *s, char *out, const char *in, size_t n);
+size_t show_octets(struct shown *s, char *out, const char *in, size_t n);
 
 /* Both sides of a dialogue, line by line, "C: " and "S: " in front; a line of more than SHOW_LINE octets goes on with "C+ ", "S+ ".  */
 enum { SHOW_LINE = 1000 };

@@ -34,7 +34,7 @@ status() {
 
 # peer SCRIPT: a server at $PORT. SCRIPT, in Python, has the connection as `s`, and what it has heard goes to $DIR/heard by hear(); CERTS is sys.argv[3].
 peer_script='
-import hashlib, os, socket, ssl, sys
+import os, socket, ssl, sys, threading
 directory, script, certs, path = sys.argv[1:]
 if path:
     listener = socket.socket(socket.AF_UNIX)
@@ -52,6 +52,7 @@ def hear(n=1 << 30, end=None):
         data += more
     heard.write(data)
     return data
+def nothing(): threading.Event().wait(60)        # until the test ends
 def context(name="localhost"):
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     c.load_cert_chain("%s/%s/fullchain.pem" % (certs, name), "%s/%s/privkey.pem" % (certs, name))
@@ -246,6 +247,34 @@ for n in range(4080, 4100): sys.stdout.write("x" * n + "\r\n" + "y" * n + "\n")'
 	grep -q '127.0.0.1 port 25' "$DIR/told"
 }
 
+@test "every address of a name is tried" {
+	peer 's.sendall(b"220 x\r\n"); hear()'
+	printf '%s\n' '127.0.0.1 localhost' '::1 two.test' '127.0.0.1 two.test' >"$DIR/hosts"
+	local enter=(unshare --mount --propagation private)
+	[ "$(id -u)" = 0 ] || enter=(unshare --map-root-user --mount --propagation private)
+	enter+=(sh -c 'mount --bind "$0" /etc/hosts && exec "$@"' "$DIR/hosts")
+	"${enter[@]}" true 2>/dev/null || skip "this host allows no mount namespace"
+	clean_env "${enter[@]}" timeout 60 "$CLIENT" "${CONFIG[@]}" two.test "$PORT" </dev/null >"$DIR/out" 2>"$DIR/told"
+	[ "$(cat "$DIR/out")" = $'220 x\r' ]
+	[[ "$(head -n 1 "$DIR/told")" == "smtp-client: ::1 port $PORT: "* ]]
+	[ "$(tail -n 1 "$DIR/told")" = "smtp-client: connected to 127.0.0.1 port $PORT" ]
+}
+
+@test "who says nothing, before or behind the end of the input: out of time" {
+	peer 'nothing()'
+	CONFIG+=(-o command_timeout=1s)
+	status 75 client --starttls localhost "$PORT" </dev/null
+	grep -q 'the server does not answer' "$DIR/told"
+	stop_all
+	peer 'nothing()'
+	status 75 client localhost "$PORT" </dev/null
+	grep -q 'Connection timed out' "$DIR/told"
+	stop_all
+	peer 'nothing()'
+	status 76 client --tls localhost "$PORT" </dev/null
+	grep -q 'takes too long for the handshake' "$DIR/told"
+}
+
 # --- TLS ---
 
 @test "--starttls: EHLO and STARTTLS are said, and what was found is told; the message arrives by TLS" {
@@ -396,11 +425,12 @@ for n in range(4080, 4100): sys.stdout.write("x" * n + "\r\n" + "y" * n + "\n")'
 	mkfifo "$DIR/fifo"
 	exec {hold}<>"$DIR/fifo"
 	launch bash -c 'exec "$@" <"$0"' "$DIR/fifo" "$CLIENT" -C /dev/null --tls --log "$DIR/transcript" localhost "$PORT"
+	until_true [ -s "$DIR/transcript" ]
 	until_true grep -q 'S: 220' "$DIR/transcript"
 	local tls
 	tls=$(pgrep -P "$SERVER")
 	[ -n "$tls" ]
-	if [ -z "${ASAN_OPTIONS-}" ]; then
+	if "$CLIENT" -C /dev/null --show-config | grep -q '^sandbox = yes'; then        # sanitizers run without
 		[ "$(awk '/^Seccomp:/ { print $2 }' "/proc/$tls/status")" = 2 ]
 		[ "$(awk '/^NoNewPrivs:/ { print $2 }' "/proc/$tls/status")" = 1 ]
 	fi

@@ -124,7 +124,12 @@ static enum transfer_result log_in(struct talk *t)
 	OPENSSL_cleanse(plain, sizeof plain);
 	OPENSSL_cleanse(line, sizeof line);
 	if (r->code == 235 && t->hop.open) return TRANSFER_DONE;
-	return next(t, r, "AUTH failed");       /* a wrong password is for the administrator to mend, and no reason to lose mail */
+	if (!t->hop.open) return next(t, NULL, "AUTH failed");
+	/* a wrong password is for the administrator to mend, and no reason to lose mail */
+	char text[300];
+	snprintf(text, sizeof text, "relay_auth is refused: %d %.250s", r->code, r->text);
+	transfer_say(t->p->why, 400, "4.7.8", t->p->name, text);
+	return TRANSFER_NEXT;
 }
 
 /* --- a transaction --- */

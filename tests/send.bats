@@ -1,0 +1,113 @@
+#!/usr/bin/env bats
+# smtp-client --send: TLS by policy, the password of a relay, what it prints.
+# shellcheck disable=SC2030,SC2031,SC2034,SC2154
+load helper
+load servers
+load tls
+load queue
+
+setup_file() {
+	certificate mx.example.test
+	export PASSWORDS=$BATS_FILE_TMPDIR/passwd
+	echo secret | "$(dirname "$HANDLER")/smtp-passwd" --set alice@example.test "$PASSWORDS"
+}
+setup() {
+	setup_mail
+	SETTINGS+=(-o "tls_certs=$CERTS" -o "auth=may file:$PASSWORDS")
+	SECRET=$BATS_TEST_TMPDIR/secret
+	TABLE=$BATS_TEST_TMPDIR/transports
+}
+
+# send OPTION... -- ARGUMENT...: smtp-client with a message; sets $output.
+send() {
+	local options=()
+	while [ "$1" != -- ]; do options+=("$1"); shift; done
+	shift
+	run clean_env SSL_CERT_FILE="${AUTHORITY-/dev/null}" timeout 60 "$CLIENT" -C /dev/null -o hostname=client.example.org "${options[@]}" --send "$@" < <(printf 'Subject: x\n\nhello\n')
+}
+stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && cat $(new_files "$ROOT/example.test/alice"); }
+
+@test "TLS by policy: may takes any certificate, verify a good one alone, none no TLS; encrypt wants TLS" {
+	serve systemd_inetd
+	send -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
+	[ "$status" = 0 ]
+	[[ ${lines[0]} == "# 127.0.0.1 [127.0.0.1]:$PORT TLS1.3 TLS_"*' unverified' ]]
+	[[ ${lines[-1]} == '250 2.0.0 127.0.0.1 Ok, stored with id '* ]]
+	send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
+	[ "${lines[0]}" = "# 127.0.0.1 [127.0.0.1]:$PORT" ]
+	[ "$(stored 2 | grep -c 'with ESMTPS id')" = 1 ]
+	send -o tls_policy=verify -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
+	[ "$status" = 69 ] || [ "$status" = 0 ]
+	[[ ${lines[-1]} == '400 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: '* ]]
+	stored 2 >/dev/null
+	# a name that the certificate is good for, and an authority that has signed it
+	AUTHORITY=$CERTS/mx.example.test/fullchain.pem
+	echo "example.test 127.0.0.1:$PORT verify" >"$TABLE"
+	send -o "transports=$TABLE" -- --mx example.test -f a@b.example alice@example.test
+	[[ ${lines[-1]} == '400 4.7.5 '* ]]
+	stored 2 >/dev/null
+}
+
+@test "a server without TLS: may goes on without, encrypt does not" {
+	serve systemd_inetd -o tls=no
+	send -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
+	[[ ${lines[-1]} == '250 2.0.0 '* ]]
+	send -o tls_policy=encrypt -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
+	[[ ${lines[-1]} == '400 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: the server does not offer it' ]]
+	stored 1 >/dev/null
+}
+
+@test "TLS that fails is done without where it may be" {
+	SETTINGS+=(-o "tls_cert=$CERTS/mx.example.test/fullchain.pem" -o "tls_key=/nonexistent")
+	serve systemd_inetd
+	send -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
+	[[ ${lines[-1]} == '250 2.0.0 '* ]]
+	stored 1 >/dev/null
+}
+
+@test "a relay wants a password: PLAIN within TLS; a wrong one waits, and is nowhere in the log" {
+	serve systemd_inetd -o profile=submission
+	echo 'alice@example.test:secret' >"$SECRET"
+	echo "* 127.0.0.1:$PORT encrypt" >"$TABLE"
+	relay=(-o "relayhost=127.0.0.1:$PORT" -o "relay_auth=$SECRET")
+	# not to whoever answers: the certificate must be good, unless a line says that it need not
+	send "${relay[@]}" -- --mx example.test -f a@b.example alice@example.test
+	[[ ${lines[-1]} == '400 4.7.5 '* ]]
+	send -o tls_policy=encrypt "${relay[@]}" -- --mx example.test -f a@b.example alice@example.test
+	[[ ${lines[-1]} == '250 2.0.0 '* ]]
+	[ "$(stored 1 | grep -c 'with ESMTPSA id')" = 1 ]
+	echo 'alice@example.test:wrong' >"$SECRET"
+	send -o tls_policy=encrypt "${relay[@]}" -- --mx example.test -f a@b.example alice@example.test
+	[[ ${lines[-1]} == '400 4.7.8 127.0.0.1 relay_auth is refused: 535 '* ]]
+	refute grep -q 'wrong' "$LOG"
+}
+
+@test "wrong usage is 64, with a word why; an address that begins with a dash is an address" {
+	send -- --to 127.0.0.1:1
+	[ "$status" = 64 ]
+	send -- --to 127.0.0.1:1 --mx x.example -f a@b.example c@d.example
+	[ "$status" = 64 ]
+	send -- -f a@b.example c@d.example
+	[ "$status" = 64 ]
+	send -- --to 127.0.0.1:1 -f a@b.example 'no address'
+	[ "$status" = 64 ]
+	send -- --to 127.0.0.1:1 --notify SOMETIMES -f a@b.example c@d.example
+	[ "$status" = 64 ]
+	remote mx never close
+	send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example --rcpt -x@far.example
+	[[ ${lines[-1]} == '250 2.0.0 '* ]]
+	grep -q '^RCPT TO:<-x@far.example>' "$REMOTE/heard"
+}
+
+@test "10 MB of a reply, an endless one, and escape sequences: bounded, and one clean line" {
+	for action in big endless; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		remote mx RCPT "$action"
+		send -o tls_policy=none -o command_timeout=2s -- --to "127.0.0.1:$PORT" -f a@b.example joe@far.example
+		[ "${#lines[@]}" -le 3 ]
+		[ "${#lines[-1]}" -lt 700 ]
+		[[ ${lines[-1]} == [24]* ]]
+		refute grep -q $'\033' <<<"$output"
+		stop_all
+	done
+}

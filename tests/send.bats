@@ -25,7 +25,7 @@ send() {
 	shift
 	run clean_env SSL_CERT_FILE="${AUTHORITY-/dev/null}" timeout 60 "$CLIENT" -C /dev/null -o hostname=client.example.org "${options[@]}" --send "$@" < <(printf 'Subject: x\n\nhello\n')
 }
-stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && cat $(new_files "$ROOT/example.test/alice"); }
+stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/example.test/alice" | xargs cat; }
 
 @test "TLS by policy: may takes any certificate, verify a good one alone, none no TLS; encrypt wants TLS" {
 	serve systemd_inetd

@@ -267,6 +267,7 @@ static int send_letter(struct sending *s)
 	clock_signals();
 	signal(SIGPIPE, SIG_IGN);
 	clock_start((unsigned)(s->letter.cf->command_timeout < s->letter.cf->data_timeout ? s->letter.cf->command_timeout : s->letter.cf->data_timeout));
+	if (s->letter.cf->sandbox) sandbox_read_only();
 	s->peer.route.policy = (enum tls_policy)s->letter.cf->tls_policy;
 	if (s->to && !route_parse(&s->peer.route, s->to)) return fprintf(stderr, "smtp-client: --to %s: expected HOST:PORT\n", s->to), EX_USAGE;
 	if (!s->to && !route_find(s->letter.cf, s->mx, &s->peer.route, why)) {

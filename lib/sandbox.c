@@ -90,6 +90,15 @@ static bool no_file(void)
 	return true;
 }
 
+void sandbox_read_only(void)
+{
+	struct ruleset rules = { .fs = FS_ALL & ~(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE) };
+	int fd = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? make_ruleset(&rules, sizeof rules.fs) : -1;
+	if (fd < 0) return;
+	restrict_self(fd);
+	close(fd);
+}
+
 bool sandbox_speaker(void)
 {
 	return no_file() && (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0) == 0 || strict_filter());

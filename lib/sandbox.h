@@ -9,6 +9,9 @@
  * (SECCOMP_MODE_STRICT, or a filter that leaves as much).  False if the kernel refuses: then the caller must not go on.  */
 bool sandbox_speaker(void);
 
+/* No new privileges, and no file can be written, made or removed from now on; what is open stays so.  For who has to look names up and to connect.  */
+void sandbox_read_only(void);
+
 /* No new privileges, no new process, no TCP, and files only beneath these directories (-1: none): read, write, make, remove, and rename between
  * directories.  (So there will be no core file either.)  Root, moreover, can make no socket, signal nobody, run nothing and become nobody.  */
 void sandbox_beneath(int fd, int other);

@@ -36,6 +36,7 @@ struct pass {
 	size_t count, turn;     /* destinations; whose turn it is */
 	struct worker *worker;
 	size_t running, parallel, per;
+	bool moved;             /* something was done since the queue was last read: it is worth another look */
 	bool one_hop;           /* all goes to relayhost: it has one limit, and is up or down for all */
 };
 
@@ -148,6 +149,7 @@ static bool look(struct pass *p)
 	time_t now = spool_now(p->s);
 	free(p->to);
 	p->to = NULL;
+	p->moved = false;
 	spool_free(&p->all);
 	p->count = 0;
 	take_in(p);
@@ -221,6 +223,7 @@ static void ended(struct pass *p, pid_t pid, int status)
 		if (p->worker[i].pid != pid) continue;
 		struct destination *d = find(p, p->worker[i].hash);
 		p->worker[i] = p->worker[--p->running];
+		p->moved |= WIFEXITED(status) && WEXITSTATUS(status) != WORK_GONE;
 		if (WIFSIGNALED(status)) log_line(LEVEL_ERROR, "the process of an entry was ended by signal %d", WTERMSIG(status));
 		if (!d) return;
 		d->running--;
@@ -256,9 +259,10 @@ bool pass_run(const struct spool *s)
 	for (uint64_t looked = millis(); good;) {
 		while (p.running < p.parallel && !clock_stop_asked() && start_next(&p)) continue;
 		if (p.running > 0) wait_a_second(&p, &child);
-		bool over = p.running == 0 && (clock_stop_asked() || !take_in(&p));
-		if (over && (clock_stop_asked() || p.all.count == 0)) break;
-		if (over || take_in(&p) || millis() - looked > LOOK_ALL * 1000) {
+		bool new = take_in(&p), over = p.running == 0 && !new;
+		if (clock_stop_asked() && p.running == 0) break;
+		if (over && !p.moved) break;
+		if (over || new || millis() - looked > LOOK_ALL * 1000) {
 			good = look(&p);
 			looked = millis();
 		}

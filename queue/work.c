@@ -189,13 +189,16 @@ static void put_aside(const struct spool *s, struct entry_id *id, int error)
 	if (error == EBADMSG) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
 }
 
-static void lay_down(const struct spool *s, struct entry_id *id, struct entry *e, int fd, bool attempted, time_t until)
+/* False if it stays as due as it was: then it must not be taken up again at once.  */
+static bool lay_down(const struct spool *s, struct entry_id *id, struct entry *e, int fd, bool attempted, time_t until)
 {
 	time_t now = spool_now(s), due = until > now ? until : now + work_delay(e->attempts + attempted), end = e->arrived + (time_t)(s->cf->queue_lifetime / 1000);
 	e->attempts += attempted;
 	if (entry_count(e, fd) != 0) log_line(LEVEL_ERROR, "%s: cannot count an attempt", id->key);
 	if (entry_todo(e) && due > end && end > now) due = end;         /* the last one */
-	spool_move(s, SPOOL_WAIT, id, SPOOL_WAIT, due);
+	if (spool_move(s, SPOOL_WAIT, id, SPOOL_WAIT, due)) return true;
+	log_line(LEVEL_ERROR, "%s cannot be laid down for its next time: %s", id->key, strerror(errno));
+	return false;
 }
 
 enum work_result work(const struct spool *s, struct entry_id *id, bool attempting, time_t until)
@@ -211,7 +214,7 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 	log_open("smtp-queue", e.id, "local", LOG_LINES);
 	log_level((enum log_level)s->cf->log_level);
 	message = spool_message(s, id);
-	bool answered = true, attempted = false;
+	bool answered = true, attempted = false, laid = true;
 	if (message < 0 && entry_todo(&e)) {
 		log_line(LEVEL_ERROR, "the message of %s is not there: %s; it is on hold", id->key, strerror(errno));
 		spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
@@ -224,8 +227,8 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 	look_at_clock(s, &e, fd, message);
 	notice_final(s, &e, fd, message);
 	if (!entry_open(&e)) spool_remove(s, SPOOL_WAIT, id);
-	else lay_down(s, id, &e, fd, attempted, until);
+	else laid = lay_down(s, id, &e, fd, attempted, until);
 	bool down = !answered && holds_for_all(s->cf, &e);
 	entry_free(&e);
-	return down ? WORK_DOWN : answered ? WORK_DONE : WORK_GONE;
+	return !laid ? WORK_GONE : down ? WORK_DOWN : answered ? WORK_DONE : WORK_APART;
 }

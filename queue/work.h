@@ -8,7 +8,8 @@
 enum work_result {
 	WORK_DONE,              /* the destination has answered, whatever it said */
 	WORK_DOWN,              /* it did not */
-	WORK_GONE,              /* nothing is known: the entry is somebody else's, or is no more, or has a server of its own */
+	WORK_APART,             /* nor did one that this entry alone has */
+	WORK_GONE,              /* nothing could be done: somebody else works on the entry, or it is no more */
 };
 
 /* With `attempt` false nothing is sent: the destination is known to be down, and only time is looked at.  `until` is when it will be tried again (0: by the entry's own

@@ -320,3 +320,50 @@ Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
 	log_has 'is no entry of this version; it is on hold'
 	log_has 'the message of .* is not there'
 }
+
+@test "two passes at once: each message once; and one does not spin while the other works" {
+	remote mx never close
+	relay_to
+	for i in {1..20}; do lay a@b.example "joe$i@far$((i % 5)).example"; done >/dev/null
+	passes=()
+	for i in 1 2 3; do queue run 3>&- & passes+=($!); done
+	wait "${passes[@]}"
+	[ "$(taken)" = 20 ]
+	queue_empty
+	# one entry that another process works on
+	lay a@b.example joe@far.example
+	mkfifo "$BATS_TEST_TMPDIR/go"
+	flock -x "$QUEUE"/new/* sh -c "echo >'$BATS_TEST_TMPDIR/held'; read -r x <'$BATS_TEST_TMPDIR/go'" 3>&- &
+	holder=$!
+	until_true [ -e "$BATS_TEST_TMPDIR/held" ]
+	queue run
+	[ "$(waiting)" = 1 ]
+	echo >"$BATS_TEST_TMPDIR/go"
+	wait "$holder"
+	queue run
+	[ "$(taken)" = 21 ]
+}
+
+@test "kill -9 of a pass at any time: nothing is lost, and no more is sent twice than was in flight" {
+	remote mx never close
+	relay_to
+	for i in {1..30}; do lay a@b.example "joe$i@far$((i % 7)).example"; done >/dev/null
+	kills=0
+	while [ "$(waiting)" != 0 ] && [ "$kills" -lt 40 ]; do
+		launch env SMTP_LOG=stderr "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" -o queue_parallel=2 run
+		mapfile -t all < <(family "$SERVER")
+		read -rt "0.0$((RANDOM % 9 + 1))" <> <(:) || true
+		mapfile -t all < <(family "$SERVER")
+		kill -KILL -- "-$SERVER" "${all[@]}" 2>/dev/null || true
+		wait "$SERVER" 2>/dev/null || true
+		kills=$((kills + 1))
+	done
+	queue run
+	queue_empty || [ "$(waiting)" = 0 ]
+	"$PYTHON" - "$REMOTE/heard" "$kills" <<-'E'
+		import re, sys
+		got = re.findall(r"RCPT TO:<(joe\d+)@", open(sys.argv[1]).read())
+		assert set(got) == {"joe%d" % i for i in range(1, 31)}, sorted(got)
+		assert len(got) - 30 <= 2 * int(sys.argv[2]), (len(got), sys.argv[2])
+	E
+}

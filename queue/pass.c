@@ -25,6 +25,7 @@ struct destination {
 	unsigned running;
 	time_t down;            /* until when it is left alone; 0: it is not */
 	bool known_down;        /* there is a file that says so */
+	bool answered;          /* in this pass */
 };
 
 struct worker { pid_t pid; uint64_t hash; struct entry_id id; };
@@ -102,16 +103,18 @@ static bool take_in(const struct pass *p)
 	return n > 0;
 }
 
-static struct destination *find(const struct pass *p, uint64_t hash)
+static struct destination *find_in(struct destination *to, size_t count, uint64_t hash)
 {
-	size_t low = 0, high = p->count;
+	size_t low = 0, high = count;
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		if (p->to[middle].hash < hash) low = middle + 1;
+		if (to[middle].hash < hash) low = middle + 1;
 		else high = middle;
 	}
-	return low < p->count && p->to[low].hash == hash ? &p->to[low] : NULL;
+	return low < count && to[low].hash == hash ? &to[low] : NULL;
 }
+
+static struct destination *find(const struct pass *p, uint64_t hash) { return find_in(p->to, p->count, hash); }
 
 static bool is_running(const struct pass *p, const struct entry_id *id)
 {
@@ -120,8 +123,8 @@ static bool is_running(const struct pass *p, const struct entry_id *id)
 	return false;
 }
 
-/* Destinations of the entries that are left in p->all, which is sorted by them.  */
-static bool group(struct pass *p)
+/* Destinations of the entries that are left in p->all, which is sorted by them; `old` are those of before.  */
+static bool group(struct pass *p, struct destination *old, size_t old_count)
 {
 	p->to = calloc(p->all.count + p->running + 1, sizeof *p->to);
 	p->count = p->turn = 0;
@@ -132,6 +135,8 @@ static bool group(struct pass *p)
 			d = &p->to[p->count++];
 			*d = (struct destination){ .hash = destination_of(p, &p->all.id[i]), .next = i };
 			read_down(p, d);
+			const struct destination *was = find_in(old, old_count, d->hash);
+			d->answered = was && was->answered;
 		}
 		d->end = i + 1;
 	}
@@ -145,21 +150,21 @@ static bool group(struct pass *p)
 /* Read anew what is due.  */
 static bool look(struct pass *p)
 {
-	size_t due = 0;
+	size_t due = 0, old_count = p->count;
+	struct destination *old = p->to;
 	time_t now = spool_now(p->s);
-	free(p->to);
-	p->to = NULL;
 	p->moved = false;
 	spool_free(&p->all);
-	p->count = 0;
 	take_in(p);
-	if (!spool_read(p->s, SPOOL_WAIT, &p->all)) return false;
+	if (!spool_read(p->s, SPOOL_WAIT, &p->all)) return false;       /* and p->to is as it was, for who frees it */
 	while (due < p->all.count && p->all.id[due].due <= now) due++;
 	p->all.count = 0;
 	for (size_t i = 0; i < due; i++)
 		if (!is_running(p, &p->all.id[i])) p->all.id[p->all.count++] = p->all.id[i];
 	if (p->all.count > 0 && !p->one_hop) qsort(p->all.id, p->all.count, sizeof *p->all.id, by_destination);
-	return group(p);
+	bool good = group(p, old, old_count);
+	free(old);
+	return good;
 }
 
 /* --- workers --- */
@@ -201,15 +206,34 @@ static bool postpone(const struct pass *p, const struct destination *d, struct e
 	return true;
 }
 
+/* Whether another process may be given to it.  A server that does not answer can hold one for minutes: so one that has not answered yet gets a single one, and all of
+ * these together not all that there are, and those that were down before a few.  */
+struct silence { size_t all, down; };
+static struct silence count_silent(const struct pass *p)
+{
+	struct silence n = { 0 };
+	for (size_t i = 0; i < p->running; i++) {
+		const struct destination *d = find(p, p->worker[i].hash);
+		n.all += !d || !d->answered;
+		n.down += d && d->known_down && !d->answered;
+	}
+	return n;
+}
+
+static bool may_run(const struct pass *p, const struct destination *d, struct silence n)
+{
+	if (d->answered) return d->running < p->per;
+	return d->running == 0 && n.all <= p->parallel * 3 / 4 && (!d->known_down || n.down <= p->parallel / 4);
+}
+
 /* The next entry of some destination that may be worked on, begun.  False: there is none now.  */
 static bool start_next(struct pass *p)
 {
+	struct silence silent = count_silent(p);
 	for (size_t i = 0; i < p->count; i++) {
 		struct destination *d = &p->to[(p->turn + i) % p->count];
 		while (d->next < d->end && d->down && postpone(p, d, &p->all.id[d->next])) d->next++;
-		if (d->next == d->end || d->running >= p->per) continue;
-		bool probe = d->known_down && !d->down && d->running > 0;       /* one is enough to see whether it is up again */
-		if (probe) continue;
+		if (d->next == d->end || !may_run(p, d, silent)) continue;
 		p->turn = (p->turn + i + 1) % p->count;
 		start(p, d, &p->all.id[d->next++], !d->down);
 		return true;
@@ -227,8 +251,12 @@ static void ended(struct pass *p, pid_t pid, int status)
 		if (WIFSIGNALED(status)) log_line(LEVEL_ERROR, "the process of an entry was ended by signal %d", WTERMSIG(status));
 		if (!d) return;
 		d->running--;
-		if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_DOWN && !d->down) set_down(p, d);
-		if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_DONE && !d->down) set_up(p, d);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_DOWN && !d->down) {
+			d->answered = false;
+			set_down(p, d);
+		}
+		if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_DONE) d->answered = true;
+		if (d->answered && !d->down) set_up(p, d);
 		return;
 	}
 }

@@ -141,7 +141,7 @@ demo: all
 	tests/demo $B
 
 # --- installation: files only, with DESTDIR; without, also what must be there before the units can start ---
-MAN8 = $(addprefix man/,smtp-handler.8 maildir-deliver.8 smtp-tls.8 smtp-passwd.8 sendmail.8)
+MAN8 = $(addprefix man/,smtp-handler.8 maildir-deliver.8 smtp-tls.8 smtp-passwd.8 sendmail.8 smtp-queue.8)
 MAN1 = man/smtp-client.1
 MAN7 = $(addprefix man/,smtp-handler-migration.7 smtp-handler-setup.7)
 MAN5 = man/smtp-handler.conf.5

@@ -15,7 +15,7 @@ static struct client { struct config cf; struct dialogue dialogue; } client;
 
 static const char usage[] =
 	"usage: smtp-client [--tls | --starttls] [--verify] [--ca file] [--crlf] [--log file] [-4 | -6] host [port]\n"
-	"       smtp-client --send ...\n"
+	"       smtp-client --send --to host[:port] | --mx domain -f sender [option]... recipient... < message\n"
 	"       smtp-client [--show-config | --version | --help]\n"
 	"\n"
 	"The first form connects to a server, sends it the lines of standard input, and shows what it answers.\n"

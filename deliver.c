@@ -56,6 +56,7 @@ static const struct reply *deliver_rcpt(struct session *s, const struct path *rc
 	struct deliver *d = s->ctx;
 	d->expander.relay = s->tx.relay;
 	const struct reply *r = place_recipient(&d->delivery, &d->expander, &(struct asked){ rcpt, s->tx.from.text, s->tx.declared, &s->dsn });
+	if (r == REPLY(NO_QUEUE) || (r == REPLY(NOT_LOCAL) && s->tx.relay)) outgoing_miss(&d->delivery.outgoing, &d->cf);
 	return r ? r : REPLY(RCPT_OK);
 }
 

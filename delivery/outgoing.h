@@ -24,6 +24,7 @@ struct remote {
 
 struct outgoing {
 	int queue;              /* -1: there is none */
+	bool denied;            /* there is one, and it is not for us: said to who misses it (outgoing_miss), and not for each connection */
 	uid_t uid;
 	gid_t gid;
 	struct remote *all;
@@ -43,6 +44,9 @@ struct outgoing {
 /* Once in a process: there is no queue.  Then, before the sandbox, open queue_dir, if there is one.  */
 void outgoing_none(struct outgoing *o);
 void outgoing_open(struct outgoing *o, const struct config *cf);
+
+/* A recipient is refused for want of a queue: say in the log if it is there.  */
+void outgoing_miss(const struct outgoing *o, const struct config *cf);
 
 /* One more.  NULL, or why not.  */
 const struct reply *outgoing_add(struct outgoing *o, const struct remote *r);

@@ -106,6 +106,7 @@ log_has() { grep -qE -- "$1" "$LOG"; }
 @test "each stage refuses, now or for ever; hangs; closes; talks nonsense: nobody gets it twice, and nothing is lost" {
 	for stage in greeting EHLO MAIL RCPT DATA BDAT end; do
 		for action in '450 4.7.1 not now' '554 5.7.1 never' '421 4.3.2 closing' close reset nonsense hang; do
+			case $stage/$action in EHLO/4[25]* | EHLO/reset | RCPT/[5crh]* | BDAT/4* | BDAT/[rh]* | MAIL/[rnh]*) continue ;; esac       # as for another stage
 			keywords=(PIPELINING 8BITMIME)
 			[ "$stage" != BDAT ] || keywords+=(CHUNKING)
 			rm -rf "$BATS_TEST_TMPDIR/mx" "${QUEUE:?}"/* "$ROOT/example.test/bob/new" "$ROOT/example.test/bob/tmp"

@@ -286,14 +286,14 @@ bool pass_run(const struct spool *s)
 	bool good = p.worker && look(&p);
 	for (uint64_t looked = millis(); good;) {
 		while (p.running < p.parallel && !clock_stop_asked() && start_next(&p)) continue;
-		if (p.running > 0) wait_a_second(&p, &child);
-		bool new = take_in(&p), over = p.running == 0 && !new;
-		if (clock_stop_asked() && p.running == 0) break;
-		if (over && !p.moved) break;
-		if (over || new || millis() - looked > LOOK_ALL * 1000) {
-			good = look(&p);
-			looked = millis();
-		}
+		bool idle = p.running == 0;     /* and nothing can be started */
+		if (idle && clock_stop_asked()) break;
+		if (!idle) wait_a_second(&p, &child);
+		bool new = take_in(&p);
+		if (idle && !new && !p.moved) break;
+		if (!idle && !new && millis() - looked <= LOOK_ALL * 1000) continue;
+		good = look(&p);
+		looked = millis();
 	}
 	if (!good) log_line(LEVEL_ERROR, "queue_dir = %s: %s", s->cf->queue_dir, strerror(errno));
 	free(p.to);

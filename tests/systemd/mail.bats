@@ -54,7 +54,7 @@ assert all(e["_SYSTEMD_INVOCATION_ID"] == id and e["_SYSTEMD_UNIT"].startswith("
 	setting 'log_level = debug' 'deliver = /nonexistent'
 	lines 'EHLO client.example.org' WHAT 'MAIL FROM:<a@b.example>' 'RCPT TO:<alice@example.test>' DATA QUIT | tcp >"$BATS_TEST_TMPDIR/said"
 	diff -u <(lines '220 mx.example.test ESMTP' 250-mx.example.test '250-SIZE 52428800' 250-PIPELINING 250-8BITMIME 250-SMTPUTF8 250-ENHANCEDSTATUSCODES \
-		250-CHUNKING '250-LIMITS RCPTMAX=1000' '250 HELP' '500 5.5.1 Unknown command' '250 2.1.0 Sender ok' '451 4.3.0 Local trouble, try again later' \
+		250-CHUNKING '250-LIMITS RCPTMAX=1000' 250-DSN '250 HELP' '500 5.5.1 Unknown command' '250 2.1.0 Sender ok' '451 4.3.0 Local trouble, try again later' \
 		'503 5.5.1 Need a valid RCPT first' '221 2.0.0 Bye') "$BATS_TEST_TMPDIR/said"
 	soon logged 'cannot execute /nonexistent'
 	soon logged 'ended: quit'

@@ -53,6 +53,10 @@ bench: all $(BENCH)
 # What a recipient costs, with up to a million mailboxes and aliases, and a list of 1000: four minutes, 6 GB of disk; BENCH_ARGS: see bench/lookup --help.
 bench-lookup: all
 	bench/lookup --build $B --results bench/results $(BENCH_ARGS) || [ $$? = 77 ]
+# How fast a queue goes out, beside Postfix: ten minutes; BENCH_ARGS: see bench/outgoing --help.
+bench-outgoing: all $(patsubst %,$B/bench/%,sink devlog)
+	tests/peers $B/peers
+	bench/outgoing --build $B --results bench/results $(BENCH_ARGS) || [ $$? = 77 ]
 $B/bench/true: bench/true.c $B/flags
 	@mkdir -p $(@D)
 	$(MUSL_CC) -static -O2 -o $@ $<
@@ -61,4 +65,4 @@ $B/bench/%: bench/%.c $B/flags
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP -c,$(COMPILE)) -o $@ $< $(LINK) $(LDLIBS)
 
-.PHONY: check-hostile coverage check-systemd check-faults faults-table check-power fuzz fuzzers bench bench-lookup
+.PHONY: check-hostile coverage check-systemd check-faults faults-table check-power fuzz fuzzers bench bench-lookup bench-outgoing

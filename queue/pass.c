@@ -37,6 +37,7 @@ struct pass {
 	size_t count, turn;     /* destinations; whose turn it is */
 	struct worker *worker;
 	size_t running, parallel, per;
+	bool exhausted;         /* no more processes can be had */
 	bool moved;             /* something was done since the queue was last read: it is worth another look */
 	bool one_hop;           /* all goes to relayhost: it has one limit, and is up or down for all */
 };
@@ -169,7 +170,7 @@ static bool look(struct pass *p)
 
 /* --- workers --- */
 
-static void start(struct pass *p, struct destination *d, struct entry_id *id, bool attempt)
+static bool start(struct pass *p, struct destination *d, struct entry_id *id, bool attempt)
 {
 	sigset_t none;
 	pid_t pid = fork();
@@ -179,11 +180,13 @@ static void start(struct pass *p, struct destination *d, struct entry_id *id, bo
 		_exit((int)work(p->s, id, attempt, attempt ? 0 : d->down));
 	}
 	if (pid < 0) {
-		log_line(LEVEL_ERROR, "cannot start a process for an entry: %s", strerror(errno));
-		return;
+		if (!p->exhausted) log_line(LEVEL_ERROR, "cannot start a process for an entry: %s (with queue_parallel = %llu)", strerror(errno), p->s->cf->queue_parallel);
+		p->exhausted = true;
+		return false;
 	}
 	p->worker[p->running++] = (struct worker){ pid, d->hash, *id };
 	d->running++;
+	return true;
 }
 
 /* The destination is down: its entries wait until it is tried again, but for those that are old enough for their senders to be told.  */
@@ -235,7 +238,8 @@ static bool start_next(struct pass *p)
 		while (d->next < d->end && d->down && postpone(p, d, &p->all.id[d->next])) d->next++;
 		if (d->next == d->end || !may_run(p, d, silent)) continue;
 		p->turn = (p->turn + i + 1) % p->count;
-		start(p, d, &p->all.id[d->next++], !d->down);
+		if (!start(p, d, &p->all.id[d->next], !d->down)) return false;
+		d->next++;
 		return true;
 	}
 	return false;
@@ -287,7 +291,7 @@ bool pass_run(const struct spool *s)
 	for (uint64_t looked = millis(); good;) {
 		while (p.running < p.parallel && !clock_stop_asked() && start_next(&p)) continue;
 		bool idle = p.running == 0;     /* and nothing can be started */
-		if (idle && clock_stop_asked()) break;
+		if (idle && (p.exhausted || clock_stop_asked())) break;
 		if (!idle) wait_a_second(&p, &child);
 		bool new = take_in(&p);
 		if (idle && !new && !p.moved) break;
@@ -299,5 +303,5 @@ bool pass_run(const struct spool *s)
 	free(p.to);
 	free(p.worker);
 	spool_free(&p.all);
-	return good;
+	return good && !p.exhausted;    /* what is left is the next pass's */
 }

@@ -124,6 +124,7 @@ int spool_claim(const struct spool *s, enum spool_place place, const struct entr
 	name_of(name, id);
 	int fd = openat(s->place[place], name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) return -1;
+	errno = ENOENT;         /* another file has the name by now: this one is gone */
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && fstatat(s->place[place], name, &there, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == there.st_ino) return fd;
 	int e = errno;
 	close(fd);
@@ -141,7 +142,9 @@ bool spool_move(const struct spool *s, enum spool_place from, struct entry_id *i
 	bool hold = from == SPOOL_HOLD || to == SPOOL_HOLD;
 	if (hold) flock(s->queue, LOCK_SH);     /* spool_sweep, which looks into one place after the other, must not miss it */
 	bool good = renameat(s->place[from], old, s->place[to], new) == 0;
+	int e = errno;
 	if (hold) flock(s->queue, LOCK_UN);
+	errno = e;
 	if (good) *id = moved;
 	return good;
 }

@@ -205,6 +205,7 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 {
 	struct entry e;
 	int fd = spool_claim(s, SPOOL_WAIT, id), message;
+	if (fd < 0 && errno != EWOULDBLOCK && errno != ENOENT) log_line(LEVEL_ERROR, "%s cannot be opened: %s", id->key, strerror(errno));
 	if (fd < 0) return WORK_GONE;
 	if (!entry_read(&e, fd)) {
 		put_aside(s, id, errno);

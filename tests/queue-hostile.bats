@@ -1,0 +1,62 @@
+#!/usr/bin/env bats
+# Mail to other hosts, when something is wrong or somebody means harm: a pass ends, nothing goes round, nothing is taken away from others.
+# shellcheck disable=SC2030,SC2031,SC2034,SC2154
+load helper
+load servers
+load queue
+
+setup() { setup_queue; }
+
+relay_to() { ROUTE=(-o "relayhost=127.0.0.1:$PORT"); }
+box() { new_files "$ROOT/example.test/$1"; }
+log_has() { grep -qE -- "$1" "$LOG"; }
+
+# soon COMMAND...: it ends within seconds, whatever its status.
+soon() { clean_env SMTP_LOG=stderr timeout -k 1 "${SECONDS_MOST-5}" "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" "$@" 2>>"$LOG"; }
+
+# --- a pass ends ---
+
+@test "an entry that another pass works on is left to it: this one does the rest, and ends" {
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example
+	soon --now "$(date +%s)" hold all
+	soon --now "$(date +%s)" release all
+	entry=$(find "$QUEUE/wait" -type f)
+	exec 8<"$entry"
+	flock 8
+	lay a@b.example joe@near.example
+	run -0 soon run
+	[ "$(taken) $(waiting)" = '1 1' ]
+	exec 8<&-
+	run -0 soon run
+	[ "$(taken)" = 2 ]
+	queue_empty
+}
+
+@test "an entry that cannot be opened is left alone, with a word in the log, and the pass ends" {
+	[ "$(id -u)" = 0 ] || skip "only root can make a file that the owner of the queue cannot read"
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example
+	entry=$(find "$QUEUE/new" -type f)
+	chown root: "$entry"
+	chmod 600 "$entry"
+	lay a@b.example joe@near.example
+	run -0 soon run
+	[ "$(taken) $(waiting)" = '1 1' ]
+	log_has 'cannot be opened: Permission denied'
+	[ "$(grep -c 'Permission denied' "$LOG")" -le 3 ]
+}
+
+@test "no process can be started: the pass ends, says so once, and nothing is lost" {
+	[ "$(id -u)" = 0 ] || skip "only root can have a limit for somebody else"
+	remote mx never close
+	relay_to
+	for i in 1 2 3; do lay a@b.example "joe@far$i.example"; done
+	run -75 prlimit --nproc=1 env -i SMTP_LOG=stderr PATH="$PATH" timeout -k 1 5 "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" run
+	[ "$(grep -c 'cannot start a process' <<<"$output")" = 1 ]
+	[ "$(waiting)" = 3 ]
+	run -0 soon run
+	queue_empty
+}

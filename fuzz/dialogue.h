@@ -275,6 +275,22 @@ static inline void model_mail(struct dialogue *d, char *arg)
 	strcpy(d->m.sender, p.text);
 }
 
+/* The parameters of RCPT: 0, or the code that refuses them.  Only LMTP has any here: those of DSN.  */
+static inline int model_rcpt_params(const struct dialogue *d, char *rest)
+{
+	struct dsn_rcpt dsn = { 0 };
+	char *keyword, *value;
+	bool notify = false, orcpt = false;
+	int more;
+	while ((more = param_next(&rest, &keyword, &value)) > 0) {
+		bool *seen = strcasecmp(keyword, "NOTIFY") == 0 ? &notify : strcasecmp(keyword, "ORCPT") == 0 ? &orcpt : NULL;
+		if (!d->lmtp || !seen) return 555;
+		if (*seen || !value || !(seen == &notify ? dsn_notify(&dsn, value) : dsn_orcpt(&dsn, value))) return 501;
+		*seen = true;
+	}
+	return more < 0 ? 501 : 0;
+}
+
 static inline void model_rcpt(struct dialogue *d, char *arg)
 {
 	struct path p;
@@ -282,10 +298,10 @@ static inline void model_rcpt(struct dialogue *d, char *arg)
 		answered(d, *arg ? 503 : 501);
 		return;
 	}
-	char *rest = after(arg, "TO:", &p), *keyword, *value;
-	int more = rest ? param_next(&rest, &keyword, &value) : 0;
-	if (!rest || !*p.text || more || (p.utf8 && !d->smtputf8)) {
-		answered(d, !rest || !*p.text || more < 0 ? 501 : more ? 555 : 553);
+	char *rest = after(arg, "TO:", &p);
+	int refused = rest && *p.text ? model_rcpt_params(d, rest) : 501;
+	if (refused || (p.utf8 && !d->smtputf8)) {
+		answered(d, refused ? refused : 553);
 		return;
 	}
 	struct said r = hear_enhanced(d);

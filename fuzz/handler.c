@@ -357,7 +357,7 @@ static void check_rcpt(const struct mailing *m, const char *rcpt, const struct s
 
 static void start(struct handler *h)
 {
-	static const char *const settings[] = { "hostname=mx.example.test", "max_size=140000", "max_recipients=100", "max_errors=50", "deliver_timeout=60s" };
+	static const char *const settings[] = { "hostname=mx.example.test", "queue_dir=", "max_size=140000", "max_recipients=100", "max_errors=50", "deliver_timeout=60s" };
 	h->cf.file = "/dev/null";
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) EXPECT(config_option(&h->cf, 'o', settings[i]));
 	EXPECT(config_load(&h->cf));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,8 +69,22 @@ static int hand_in(const struct spool *s, struct report *r, const char *to)
 	return class;
 }
 
+/* Whether the message was for this address, or came to its recipients by way of it (outgoing.c says so in the lines to be put in front).  */
+static bool was_for(const struct entry *e, const char *address)
+{
+	static const char mark[] = "Delivered-To: ";
+	size_t n = strlen(address);
+	for (size_t i = 0; i < e->count; i++)
+		if (strcasecmp(e->rcpt[i].address, address) == 0) return true;
+	for (const char *line = e->head; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *value = line + sizeof mark - 1;
+		if (strncmp(line, mark, sizeof mark - 1) == 0 && strncasecmp(value, address, n) == 0 && value[n] == '\n') return true;
+	}
+	return false;
+}
+
 /* A report that cannot go to the sender: to who looks after this host, or to nobody.  */
-static int second(const struct spool *s, struct report *r, const char *sender)
+static int second(const struct spool *s, struct report *r, const struct entry *e)
 {
 	char here[DOMAIN_MAX + 16];
 	snprintf(here, sizeof here, "postmaster@%s", s->cf->hostname);
@@ -78,16 +93,20 @@ static int second(const struct spool *s, struct report *r, const char *sender)
 		log_line(LEVEL_WARNING, "a report that nobody takes is dropped (double_bounce = drop)");
 		return 2;
 	}
-	r->sender = sender;
+	if (!*e->sender && was_for(e, to)) {    /* it may be a report of ours: one of it would go the same way, and so on for ever */
+		log_line(LEVEL_ERROR, "a report that the postmaster does not get is dropped");
+		return 2;
+	}
+	r->sender = e->sender;
 	int class = hand_in(s, r, to);
 	if (class == 5) log_line(LEVEL_ERROR, "a report that nobody takes, not even the postmaster, is dropped");
 	return class == 5 ? 2 : class;
 }
 
-static bool hand_in_somewhere(const struct spool *s, struct report *r, const char *sender, bool failed)
+static bool hand_in_somewhere(const struct spool *s, struct report *r, const struct entry *e, bool failed)
 {
-	int class = *sender ? hand_in(s, r, sender) : 5;
-	if (class == 5 && failed) class = second(s, r, sender);
+	int class = *e->sender ? hand_in(s, r, e->sender) : 5;
+	if (class == 5 && failed) class = second(s, r, e);
 	return class == 2 || class == 5;        /* other reports than of a failure are not worth a second one */
 }
 
@@ -130,7 +149,7 @@ enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, 
 		r.count++;
 	}
 	r.rcpt = rcpt;
-	if (done && r.count > 0) done = hand_in_somewhere(s, &r, e->sender, failed);
+	if (done && r.count > 0) done = hand_in_somewhere(s, &r, e, failed);
 	for (size_t i = 0; done && i < e->count; i++) {
 		enum entry_state state = e->rcpt[i].state;
 		char text[ENTRY_TEXT];
@@ -156,7 +175,7 @@ enum notice_result notice_delay(const struct spool *s, const struct entry *e, in
 		r.count++;
 	}
 	r.rcpt = rcpt;
-	if (done && r.count > 0 && *e->sender) done = hand_in_somewhere(s, &r, e->sender, false);
+	if (done && r.count > 0 && *e->sender) done = hand_in_somewhere(s, &r, e, false);
 	free(rcpt);
 	free(lines);
 	return done ? NOTICE_DONE : NOTICE_LATER;

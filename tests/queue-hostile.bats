@@ -60,3 +60,27 @@ soon() { clean_env SMTP_LOG=stderr timeout -k 1 "${SECONDS_MOST-5}" "$QUEUE_PROG
 	run -0 soon run
 	queue_empty
 }
+
+# --- nothing goes round ---
+
+@test "a report that the postmaster's host refuses makes no other report" {
+	remote mx RCPT '550 5.1.1 not here'
+	relay_to
+	SETTINGS+=(-o postmaster=chief@far.example)
+	LAY=()
+	lay '' unknown@near.example
+	run -0 soon run
+	queue_empty
+	[ "$(grep -c 'RCPT TO:<chief@far.example>' "$REMOTE/heard")" = 1 ]
+	log_has 'dropped'
+	# by an alias, with somebody here who gets it each time
+	printf 'postmaster: bob@example.test, chief@far.example\n' >"$ROOT/example.test/.aliases"
+	chmod 644 "$ROOT/example.test/.aliases"
+	rmdir "$ROOT/example.test/postmaster"
+	owned
+	SETTINGS+=(-o postmaster=postmaster@example.test)
+	lay '' unknown@near.example
+	run -0 soon run
+	queue_empty
+	[ "$(box bob | wc -l)" = 1 ]
+}

@@ -46,6 +46,7 @@ static int hand_in(const struct spool *s, struct report *r, const char *to)
 	struct nexthop n;
 	const struct reply *answer = NULL;
 	unsigned ms = (unsigned)s->cf->deliver_timeout;
+	clock_start(ms);        /* a process that was forked has no ticks, and without them no wait has an end */
 	if (!nexthop_open(&n, s->cf)) return 4;
 	nexthop_start(&n, s->cf, r->id);
 	r->to = to;

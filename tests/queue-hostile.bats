@@ -84,3 +84,25 @@ soon() { clean_env SMTP_LOG=stderr timeout -k 1 "${SECONDS_MOST-5}" "$QUEUE_PROG
 	queue_empty
 	[ "$(box bob | wc -l)" = 1 ]
 }
+
+# --- nothing is waited for without end ---
+
+@test "who takes reports says nothing: the pass does not wait for ever, and the report is still due" {
+	remote mx never close
+	relay_to
+	lay bob@example.test unknown@far.example
+	"$PYTHON" -c '
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(5)
+time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
+	DEAF=$!
+	until_true [ -S "$BATS_TEST_TMPDIR/deaf" ]
+	chmod 777 "$BATS_TEST_TMPDIR/deaf"
+	ROUTE+=(-o "deliver=unix:$BATS_TEST_TMPDIR/deaf" -o deliver_timeout=300ms)
+	run -0 soon run
+	kill "$DEAF"
+	[ "$(waiting)" = 1 ]
+	log_has 'report to=<bob@example.test> is not taken: it does not answer in time'
+}

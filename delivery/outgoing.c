@@ -64,6 +64,21 @@ static int folder(const struct outgoing *o, const char *name)
 	return openat(o->queue, name, DIRECTORY);
 }
 
+static void key_of(char key[ENTRY_KEY], const struct outgoing *o, size_t k) { snprintf(key, ENTRY_KEY, "%s-%zu", o->base, k); }
+
+/* Whether an older message of this session, or of another that was told the same id, still waits under one of the names to be.  */
+static bool is_used(const struct outgoing *o)
+{
+	enum { MOST = 100 };    /* beyond, the link will tell, and the message is put off */
+	char key[ENTRY_KEY];
+	struct stat st;
+	for (size_t k = 1; k <= o->count && k <= MOST; k++) {
+		key_of(key, o, k);
+		if (fstatat(o->message, key, &st, AT_SYMLINK_NOFOLLOW) == 0) return true;
+	}
+	return false;
+}
+
 /* The message's file, under a name that no other has: that of all its entries begins with it.  */
 static int create(struct outgoing *o)
 {
@@ -74,12 +89,9 @@ static int create(struct outgoing *o)
 	o->message = o->tmp >= 0 ? folder(o, "message") : -1;
 	if (o->message < 0) return errno;
 	for (int i = 0; i < TRIES; i++) {
-		char first[sizeof o->base + 4];
-		struct stat st;
 		if (i == 0) snprintf(o->base, sizeof o->base, "%.50s", o->id);
 		else snprintf(o->base, sizeof o->base, "%.50s.%d", o->id, i);
-		snprintf(first, sizeof first, "%s-1", o->base);
-		if (fstatat(o->message, first, &st, AT_SYMLINK_NOFOLLOW) == 0) continue;        /* an older message of this session */
+		if (is_used(o)) continue;
 		o->fd = openat(o->tmp, o->base, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (o->fd >= 0 || errno != EEXIST) return o->fd >= 0 ? 0 : errno;
 	}
@@ -207,8 +219,6 @@ int outgoing_stage(struct outgoing *o, uint64_t octets)
 
 /* --- publishing --- */
 
-static void key_of(char key[ENTRY_KEY], const struct outgoing *o, size_t k) { snprintf(key, ENTRY_KEY, "%s-%zu", o->base, k); }
-
 static int publish_group(struct outgoing *o, const struct group *g)
 {
 	char name[ENTRY_NAME], to[ENTRY_NAME + 8];
@@ -224,10 +234,10 @@ int outgoing_publish(struct outgoing *o)
 	char key[ENTRY_KEY];
 	int e = owner_enter(o->uid, o->gid), new = e ? -1 : folder(o, "new");
 	if (!e && new < 0) e = errno;
-	o->linked = true;
-	for (size_t k = 1; !e && k <= o->entries; k++) {
-		key_of(key, o, k);
-		if (linkat(o->tmp, o->base, o->message, key, 0) != 0) e = errno;
+	while (!e && o->linked < o->entries) {
+		key_of(key, o, o->linked + 1);
+		if (linkat(o->tmp, o->base, o->message, key, 0) == 0) o->linked++;
+		else e = errno;
 	}
 	if (!e && fsync(o->message) != 0) e = errno;
 	if (!e) e = for_groups(o, publish_group, 0);
@@ -241,20 +251,19 @@ void outgoing_keep(struct outgoing *o) { o->kept = o->published > 0; }
 static int retract_group(struct outgoing *o, const struct group *g)
 {
 	char name[ENTRY_NAME], key[ENTRY_KEY], in_new[ENTRY_NAME + 8];
-	size_t k = ++o->published;      /* counted anew */
+	size_t k = ++o->retracted;
 	entry_file(name, o, k, g->now, *g->r[0]->destination ? g->r[0]->destination : "localhost");
 	snprintf(in_new, sizeof in_new, "new/%s", name);
 	unlinkat(o->tmp, name, 0);
-	unlinkat(o->queue, in_new, 0);
+	if (k <= o->published) unlinkat(o->queue, in_new, 0);
 	key_of(key, o, k);
-	if (o->linked) unlinkat(o->message, key, 0);
+	if (k <= o->linked) unlinkat(o->message, key, 0);
 	return 0;
 }
 
 void outgoing_end(struct outgoing *o)
 {
 	if (o->fd >= 0 && owner_enter(o->uid, o->gid) == 0) {
-		if (!o->kept) o->published = 0;
 		if (!o->kept) for_groups(o, retract_group, 0);
 		unlinkat(o->tmp, o->base, 0);
 	}
@@ -262,7 +271,7 @@ void outgoing_end(struct outgoing *o)
 	if (o->tmp >= 0) close(o->tmp);
 	if (o->message >= 0) close(o->message);
 	o->fd = o->tmp = o->message = -1;
-	o->count = o->entries = o->published = 0;
-	o->linked = o->kept = false;
+	o->count = o->entries = o->linked = o->published = o->retracted = 0;
+	o->kept = false;
 	o->dsn = (struct dsn_mail){ 0 };
 }

@@ -36,8 +36,7 @@ struct outgoing {
 	int tmp, message;       /* directories; -1 */
 	int fd;                 /* the message in tmp/ */
 	char base[64];          /* its name there, and the beginning of all others */
-	size_t entries, published;      /* of this message */
-	bool linked;            /* the links are to be removed, too */
+	size_t entries, linked, published, retracted;   /* of this message; what it has not made itself is another's, though it have the same name */
 	bool kept;
 };
 

@@ -106,3 +106,24 @@ time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
 	[ "$(waiting)" = 1 ]
 	log_has 'report to=<bob@example.test> is not taken: it does not answer in time'
 }
+
+# --- nothing of others is taken away ---
+
+@test "the same id once more, while a part of the first message still waits: the second has a name of its own, and the first stays whole" {
+	remote mx RCPT '450 4.2.0 later'
+	relay_to
+	lmtp() {
+		printf '%s\r\n' 'LHLO c' 'XFORWARD IDENT=abc123' 'MAIL FROM:<a@b.example> X-RELAY' 'RCPT TO:<joe@far.example>' 'RCPT TO:<joe@near.example>' DATA "Subject: $1" '' hello . QUIT |
+			clean_env "$DELIVER" "${SETTINGS[@]}" --lmtp 2>>"$LOG" | tr -d '\r'
+	}
+	lmtp first
+	[ "$(find "$QUEUE/new" -name '*.abc123.*' | wc -l)" = 2 ]
+	# one of the two has gone
+	first=$(find "$QUEUE/new" -name '*.abc123.*-1.*')
+	rm "$first" "$QUEUE"/message/abc123.*-1
+	lmtp second >"$BATS_TEST_TMPDIR/answers"
+	[ "$(find "$QUEUE/new" -type f | wc -l)" = "$(find "$QUEUE/message" -type f | wc -l)" ]
+	[ "$(grep -l 'Subject: first' "$QUEUE"/message/* | wc -l)" = 1 ]
+	[ "$(grep -c '^250 2.0.0' "$BATS_TEST_TMPDIR/answers")" = 3 ]        # XFORWARD, and for each recipient
+	[ 2 = "$(grep -l 'Subject: second' "$QUEUE"/message/* | wc -l)" ]
+}

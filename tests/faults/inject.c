@@ -1,10 +1,10 @@
 /* inject [-t] [-r ROLE] [-f ROLE:CALL:ORDINAL[+]:FAULT]... -o REPORT COMMAND...: run a command and let one system call of one of its processes fail.
  *
  * As strace -f -e inject=, but: a process is named by its role (the first is the keeper, or as -r says; what it forks is a speaker, what it
- * vforks a helper; what that forks is a monitor, and what that forks a writer), so an ordinal means the same call in each run; it works in a process under seccomp; a short count is true, the kernel
+ * vforks a helper; what that forks is a monitor, and what that forks a writer; what a pass forks is a worker, and what that forks a client), so an ordinal means the same call in each run; it works in a process under seccomp; a short count is true, the kernel
  * does the shortened call; and it is many times faster, for after the fault nothing is stopped any more.
  * FAULT: the name of an error; "short", half of the count; "kill", SIGKILL before the call is done.  ORDINAL counts from 1; with "+" the
- * fault holds from there on.  With -t the report lists every call: "call ROLE NAME ORDINAL KIND ARGUMENT...", KIND being what the first
+ * fault holds from there on.  A ROLE with * behind it is that of all processes whose role begins so.  With -t the report lists every call: "call ROLE NAME ORDINAL KIND ARGUMENT...", KIND being what the first
  * argument would be as a descriptor: f file, s stream, q message socket, - else.  Always: "hit FAULT", and "end ROLE exit|signal NUMBER".
  * SPDX-License-Identifier: MIT */
 #ifndef __x86_64__
@@ -26,7 +26,7 @@ int main(void) { return fputs("inject: knows the registers of x86-64 only\n", st
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FAULTS = 4, PROCESSES = 16, CALLS = 1024, SHORT = -1, KILL = -2, SKIP = 77 };
+enum { FAULTS = 4, PROCESSES = 64, CALLS = 1024, SHORT = -1, KILL = -2, SKIP = 77 };
 
 static const char *const names[CALLS] = {
 	[CALLS - 1] = NULL,
@@ -55,7 +55,7 @@ struct process {
 
 static struct fault faults[FAULTS];
 static struct process processes[PROCESSES];
-static int fault_count, process_count, started[4];
+static int fault_count, process_count, started[6];
 static bool listing;
 static FILE *report;
 
@@ -95,11 +95,17 @@ static bool parse_fault(const char *text)
 	return f->nr >= 0 && f->ordinal > 0 && f->what != 0;
 }
 
+static bool meant(const struct fault *f, const struct process *p)
+{
+	size_t n = strcspn(f->role, "*");
+	return f->role[n] ? strncmp(f->role, p->role, n) == 0 : strcmp(f->role, p->role) == 0;
+}
+
 static struct fault *due(const struct process *p, long nr)
 {
 	for (struct fault *f = faults; f < faults + fault_count; f++) {
 		unsigned n = p->ordinal[nr];
-		if (!f->spent && f->nr == nr && (f->on ? n >= f->ordinal : n == f->ordinal) && strcmp(f->role, p->role) == 0) return f;
+		if (!f->spent && f->nr == nr && (f->on ? n >= f->ordinal : n == f->ordinal) && meant(f, p)) return f;
 	}
 	return NULL;
 }
@@ -196,7 +202,7 @@ static void on_call(struct process *p)
 static void go_on(struct process *p, int sig)
 {
 	bool stop = listing || p->fault;
-	for (int i = 0; i < fault_count; i++) stop |= !faults[i].spent && strcmp(faults[i].role, p->role) == 0;
+	for (int i = 0; i < fault_count; i++) stop |= !faults[i].spent && meant(&faults[i], p);
 	ptrace(stop && p->counted ? PTRACE_SYSCALL : PTRACE_CONT, p->pid, NULL, (long)sig);
 }
 
@@ -205,8 +211,12 @@ static void on_child(struct process *parent, bool vforked)
 	unsigned long pid;
 	if (ptrace(PTRACE_GETEVENTMSG, parent->pid, NULL, &pid) != 0) return;
 	struct process *p = find((pid_t)pid);
-	static const char *const roles[] = { "helper", "speaker", "monitor", "writer" };
-	int role = vforked ? 0 : strncmp(parent->role, "helper", 6) == 0 ? 2 : strncmp(parent->role, "monitor", 7) == 0 ? 3 : 1, n = ++started[role];
+	static const char *const roles[] = { "helper", "speaker", "monitor", "writer", "worker", "client" };
+	static const struct { const char *parent; int role; } forked[] = { { "helper", 2 }, { "monitor", 3 }, { "pass", 4 }, { "worker", 5 } };
+	int role = vforked ? 0 : 1;
+	for (size_t i = 0; i < sizeof forked / sizeof *forked && !vforked; i++)
+		if (strncmp(parent->role, forked[i].parent, strlen(forked[i].parent)) == 0) role = forked[i].role;
+	int n = ++started[role];
 	snprintf(p->role, sizeof p->role, n > 1 ? "%s%d" : "%s", roles[role], n);
 	p->counted = true;
 	if (p->held) go_on(p, 0);

@@ -2,6 +2,7 @@
 import collections, email.utils, fcntl, glob, os, re, select, socket, struct, subprocess, sys, tempfile, termios, time
 
 BUILD = os.path.realpath(os.environ.get("BUILD", os.path.dirname(os.path.realpath(__file__)) + "/../../build"))
+CRASHES = {4, 6, 7, 8, 11, 13, 14, 31}
 LIMIT = 25              # seconds for a session: more is a hang.  The keeper gives a helper that does not end 9 of them
 PIECE = 32000           # octets that a socket passes on in one buffer, so that each is read by one call
 NAMES = ("alice", "bob", "carol", "dave")

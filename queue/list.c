@@ -217,7 +217,9 @@ static bool change(const struct spool *s, enum spool_place place, struct entry_i
 		break;
 	case LIST_HOLD: spool_move(s, place, id, SPOOL_HOLD, id->due); break;
 	case LIST_RELEASE: spool_move(s, place, id, SPOOL_WAIT, now); break;
-	case LIST_REMOVE: spool_remove(s, place, id); break;
+	case LIST_REMOVE:
+		if (!spool_remove(s, place, id)) fprintf(stderr, "smtp-queue: %s: %s\n", id->key, strerror(errno));
+		break;
 	}
 	close(fd);
 	return true;

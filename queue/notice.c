@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "notice.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,10 @@ static int hand_in(const struct spool *s, struct report *r, const char *to)
 	const struct reply *answer = NULL;
 	unsigned ms = (unsigned)s->cf->deliver_timeout;
 	clock_start(ms);        /* a process that was forked has no ticks, and without them no wait has an end */
-	if (!nexthop_open(&n, s->cf)) return 4;
+	if (!nexthop_open(&n, s->cf)) {
+		log_line(LEVEL_ERROR, "a report cannot be handed in: %s", strerror(errno));
+		return 4;
+	}
 	nexthop_start(&n, s->cf, r->id);
 	r->to = to;
 	bool whole = false, open = hop_open(&hop, n.helper.fd, n.ours ? HOP_OURS : HOP_LMTP, ms, clock_deadline(4 * ms), s->cf->hostname);

@@ -149,12 +149,13 @@ bool spool_move(const struct spool *s, enum spool_place from, struct entry_id *i
 	return good;
 }
 
-void spool_remove(const struct spool *s, enum spool_place place, const struct entry_id *id)
+bool spool_remove(const struct spool *s, enum spool_place place, const struct entry_id *id)
 {
 	char name[ENTRY_NAME];
 	name_of(name, id);
-	unlinkat(s->place[place], name, 0);
+	if (unlinkat(s->place[place], name, 0) != 0 && errno != ENOENT) return false;
 	unlinkat(s->message, id->key, 0);       /* the last link takes the message with it */
+	return true;
 }
 
 int spool_message(const struct spool *s, const struct entry_id *id) { return openat(s->message, id->key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC); }

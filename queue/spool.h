@@ -33,8 +33,8 @@ int spool_claim(const struct spool *s, enum spool_place place, const struct entr
 /* Move it to another place, or another time.  False: it is gone.  */
 bool spool_move(const struct spool *s, enum spool_place from, struct entry_id *id, enum spool_place to, time_t due);
 
-/* Remove it, and its link to the message.  */
-void spool_remove(const struct spool *s, enum spool_place place, const struct entry_id *id);
+/* Remove it, and its link to the message.  False: it is still there.  */
+bool spool_remove(const struct spool *s, enum spool_place place, const struct entry_id *id);
 
 /* The message of an entry, for reading; -1.  */
 int spool_message(const struct spool *s, const struct entry_id *id);

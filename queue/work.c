@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "beside.h"
+#include "helper.h"
 #include "log.h"
 #include "notice.h"
 #include "route.h"
@@ -115,6 +116,15 @@ static size_t next_todo(const struct entry *e, size_t i)
 	return i;
 }
 
+/* Nothing is known of some: they will be tried again, and who looks for the reason finds it.  */
+static void tell_unheard(size_t heard, size_t asked, int status)
+{
+	char why[HELPER_WHY];
+	if (heard == asked) return;
+	helper_why(WIFSIGNALED(status) ? HELPER_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status), why);
+	log_line(LEVEL_ERROR, "smtp-client has not said what became of %zu of %zu recipients: %s", asked - heard, asked, why);
+}
+
 /* Have it sent, and hear what became of each recipient.  Those that nothing is heard of are tried again.  */
 static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
 {
@@ -122,6 +132,8 @@ static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
 	int from, status = 0;
 	char line[LINE];
 	bool dsn = false, down = false;
+	size_t asked = 0, heard = 0;
+	for (size_t i = next_todo(e, 0); i < e->count; i = next_todo(e, i + 1)) asked++;
 	pid_t pid = build(s, e, &a) ? start(&a, message, &from) : -1;
 	FILE *f = pid > 0 ? fdopen(from, "r") : NULL;
 	free(a.argv);
@@ -138,9 +150,11 @@ static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
 		}
 		if (i >= e->count || !strchr("245", *line) || take_line(e, fd, i, line, dsn, spool_now(s)) != 0) break;
 		i = next_todo(e, i + 1);
+		heard++;
 	}
 	fclose(f);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+	tell_unheard(heard, asked, status);
 	down = WIFEXITED(status) && WEXITSTATUS(status) == EX_UNAVAILABLE;
 	return !down;
 }
@@ -201,6 +215,14 @@ static bool lay_down(const struct spool *s, struct entry_id *id, struct entry *e
 	return false;
 }
 
+/* One that stays although all is done does no harm, but costs a look in each pass.  */
+static bool remove_it(const struct spool *s, const struct entry_id *id)
+{
+	if (spool_remove(s, SPOOL_WAIT, id)) return true;
+	log_line(LEVEL_ERROR, "%s is done, and cannot be removed: %s", id->key, strerror(errno));
+	return false;
+}
+
 enum work_result work(const struct spool *s, struct entry_id *id, bool attempting, time_t until)
 {
 	struct entry e;
@@ -217,8 +239,10 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 	message = spool_message(s, id);
 	bool answered = true, attempted = false, laid = true;
 	if (message < 0 && entry_todo(&e)) {
-		log_line(LEVEL_ERROR, "the message of %s is not there: %s; it is on hold", id->key, strerror(errno));
-		spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
+		bool gone = errno == ENOENT;
+		log_line(LEVEL_ERROR, "the message of %s cannot be opened: %s%s", id->key, strerror(errno), gone ? "; it is on hold" : "");
+		if (gone) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
+		entry_free(&e);
 		return WORK_GONE;
 	}
 	if (attempting && entry_todo(&e)) {
@@ -227,7 +251,7 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 	}
 	look_at_clock(s, &e, fd, message);
 	notice_final(s, &e, fd, message);
-	if (!entry_open(&e)) spool_remove(s, SPOOL_WAIT, id);
+	if (!entry_open(&e)) laid = remove_it(s, id);
 	else laid = lay_down(s, id, &e, fd, attempted, until);
 	bool down = !answered && holds_for_all(s->cf, &e);
 	entry_free(&e);

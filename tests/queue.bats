@@ -319,7 +319,7 @@ Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
 	run_at 0
 	[ "$(taken) $(find "$QUEUE/hold" -type f | wc -l)" = '1 2' ]
 	log_has 'is no entry of this version; it is on hold'
-	log_has 'the message of .* is not there'
+	log_has 'the message of .* cannot be opened: .*; it is on hold'
 }
 
 @test "two passes at once: each message once; and one does not spin while the other works" {

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "identity.h"
+#include "log.h"
 
 enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, STALE = 36 * 3600 };
 
@@ -93,6 +95,13 @@ static bool add(struct spool_names *n, size_t *room, const struct entry_id *id)
 	return true;
 }
 
+/* What is no entry must not stay among the new ones: the service manager would start a pass for it as soon as one has ended.  */
+static void put_aside(const struct spool *s, const char *name)
+{
+	char text[4 * NAME_MAX + 8];
+	if (renameat(s->place[SPOOL_NEW], name, s->place[SPOOL_HOLD], name) == 0) log_line(LEVEL_ERROR, "new/%s is no entry; it is on hold", log_escape(text, sizeof text, name));
+}
+
 bool spool_read(const struct spool *s, enum spool_place place, struct spool_names *n)
 {
 	size_t room = 0;
@@ -101,8 +110,11 @@ bool spool_read(const struct spool *s, enum spool_place place, struct spool_name
 	DIR *d = list(s->place[place]);
 	*n = (struct spool_names){ 0 };
 	if (!d) return false;
-	for (struct dirent *e; good && (e = readdir(d));)
+	for (struct dirent *e; good && (errno = 0, e = readdir(d));) {
 		if (entry_parse_name(&id, e->d_name)) good = add(n, &room, &id);
+		else if (place == SPOOL_NEW && *e->d_name != '.') put_aside(s, e->d_name);
+	}
+	good = good && errno == 0;      /* half a list would let spool_sweep take messages for forgotten ones */
 	closedir(d);
 	if (!good) spool_free(n);
 	if (n->count > 0) qsort(n->id, n->count, sizeof *n->id, by_time);

@@ -127,3 +127,15 @@ time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
 	[ "$(grep -c '^250 2.0.0' "$BATS_TEST_TMPDIR/answers")" = 3 ]        # XFORWARD, and for each recipient
 	[ 2 = "$(grep -l 'Subject: second' "$QUEUE"/message/* | wc -l)" ]
 }
+
+# --- what is no entry ---
+
+@test "a file with a strange name among the new ones is put aside: the path unit would start a pass after the other for it" {
+	mkdir -p "$QUEUE/new"
+	echo x >"$QUEUE/new/strange"
+	owned
+	run -0 soon run
+	[ -z "$(ls "$QUEUE/new")" ]
+	[ -e "$QUEUE/hold/strange" ]
+	log_has 'strange.* is on hold'
+}

@@ -16,7 +16,7 @@
 #include "log.h"
 #include "work.h"
 
-enum { PER_DESTINATION = 2, LOOK_NEW = 1, LOOK_ALL = 60 /* seconds */ };
+enum { PER_DESTINATION = 2, LOOK_NEW = 1, LOOK_ALL = 60, AHEAD = 3600 /* seconds; nothing is put off for longer */ };
 
 /* A destination, with its entries in all.id[next..end), the oldest first.  */
 struct destination {
@@ -55,7 +55,8 @@ static void read_down(const struct pass *p, struct destination *d)
 	host_name(name, d->hash);
 	if (fstatat(p->s->host, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
 	d->known_down = true;
-	if (st.st_mtime > spool_now(p->s)) d->down = st.st_mtime;
+	time_t now = spool_now(p->s);
+	if (st.st_mtime > now && st.st_mtime <= now + AHEAD) d->down = st.st_mtime;     /* else the clock was wrong then */
 }
 
 /* It has not answered: leave it alone, longer each time.  */
@@ -151,17 +152,20 @@ static bool group(struct pass *p, struct destination *old, size_t old_count)
 /* Read anew what is due.  */
 static bool look(struct pass *p)
 {
-	size_t due = 0, old_count = p->count;
+	size_t old_count = p->count;
 	struct destination *old = p->to;
 	time_t now = spool_now(p->s);
 	p->moved = false;
 	spool_free(&p->all);
 	take_in(p);
 	if (!spool_read(p->s, SPOOL_WAIT, &p->all)) return false;       /* and p->to is as it was, for who frees it */
-	while (due < p->all.count && p->all.id[due].due <= now) due++;
+	size_t found = p->all.count;
 	p->all.count = 0;
-	for (size_t i = 0; i < due; i++)
-		if (!is_running(p, &p->all.id[i])) p->all.id[p->all.count++] = p->all.id[i];
+	for (size_t i = 0; i < found; i++) {
+		time_t due = p->all.id[i].due;
+		bool waits = due > now && due <= now + AHEAD;   /* for what is later the clock was wrong, and who knows how long it would wait */
+		if (!waits && !is_running(p, &p->all.id[i])) p->all.id[p->all.count++] = p->all.id[i];
+	}
 	if (p->all.count > 0 && !p->one_hop) qsort(p->all.id, p->all.count, sizeof *p->all.id, by_destination);
 	bool good = group(p, old, old_count);
 	free(old);

@@ -139,3 +139,18 @@ time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
 	[ -e "$QUEUE/hold/strange" ]
 	log_has 'strange.* is on hold'
 }
+
+# --- clocks ---
+
+@test "the clock was months ahead when a message came, and is right again: it does not wait for that time, nor its host" {
+	PORT=$(free_port 127.0.0.1)
+	relay_to
+	lay a@b.example joe@far.example
+	queue --now "$(($(date +%s) + 90 * 86400))" -o queue_lifetime=100d -o queue_warn=0 run
+	[ "$(waiting)" = 1 ]
+	remote mx never close
+	relay_to
+	run -0 soon run
+	[ "$(taken)" = 1 ]
+	queue_empty
+}

@@ -68,6 +68,7 @@ static enum transfer_result begin_tls(struct talk *t)
 		return TRANSFER_DONE;   /* it changed its mind, and the dialogue goes on */
 	}
 	t->fd = secure_start(t->fd, t->p->name, "", t->p->route.policy == POLICY_VERIFY, cf->sandbox, (unsigned)cf->command_timeout, &t->tls, &t->child);
+	if (t->fd < 0) t->child = 0;    /* it has ended, and its number may be another's by now */
 	if (t->fd < 0) return no_tls(t, t->tls.why);
 	return hop_again(&t->hop, t->fd, our_name(cf)) ? TRANSFER_DONE : next(t, &t->hop.reply.reply, "it does not greet within TLS");
 }

@@ -39,6 +39,7 @@ struct pass {
 	size_t running, parallel, per;
 	bool exhausted;         /* no more processes can be had */
 	bool moved;             /* something was done since the queue was last read: it is worth another look */
+	int stuck;              /* errno, if something new cannot be moved */
 	bool one_hop;           /* all goes to relayhost: it has one limit, and is up or down for all */
 };
 
@@ -94,13 +95,16 @@ static int by_destination(const void *x, const void *y)
 	return a->due != b->due ? a->due < b->due ? -1 : 1 : strcmp(a->key, b->key);
 }
 
-/* What has come in is seen now, and waits with the others.  True if there was any.  */
-static bool take_in(const struct pass *p)
+/* What has come in is seen now, and waits with the others.  True if there was any; what cannot be moved is none, or the pass would never end.  */
+static bool take_in(struct pass *p)
 {
 	struct spool_names new;
 	if (!spool_read(p->s, SPOOL_NEW, &new)) return false;
-	size_t n = new.count;
-	for (size_t i = 0; i < n; i++) spool_move(p->s, SPOOL_NEW, &new.id[i], SPOOL_WAIT, new.id[i].due);
+	size_t n = 0;
+	for (size_t i = 0; i < new.count; i++) {
+		if (spool_move(p->s, SPOOL_NEW, &new.id[i], SPOOL_WAIT, new.id[i].due)) n++;
+		else if (errno != ENOENT) p->stuck = errno;
+	}
 	spool_free(&new);
 	return n > 0;
 }
@@ -303,9 +307,10 @@ bool pass_run(const struct spool *s)
 		good = look(&p);
 		looked = millis();
 	}
+	if (p.stuck) log_line(LEVEL_ERROR, "queue_dir = %s: what is new cannot be moved: %s", s->cf->queue_dir, strerror(p.stuck));
 	if (!good) log_line(LEVEL_ERROR, "queue_dir = %s: %s", s->cf->queue_dir, strerror(errno));
 	free(p.to);
 	free(p.worker);
 	spool_free(&p.all);
-	return good && !p.exhausted;    /* what is left is the next pass's */
+	return good && !p.exhausted && !p.stuck;    /* what is left is the next pass's */
 }

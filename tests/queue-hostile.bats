@@ -61,6 +61,18 @@ soon() { clean_env SMTP_LOG=stderr timeout -k 1 "${SECONDS_MOST-5}" "$QUEUE_PROG
 	queue_empty
 }
 
+@test "what is new cannot be moved: the pass ends" {
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example
+	chmod 500 "$QUEUE/new"
+	run -75 soon run
+	log_has 'Permission denied'
+	chmod 700 "$QUEUE/new"
+	run -0 soon run
+	[ "$(taken)" = 1 ]
+}
+
 # --- nothing goes round ---
 
 @test "a report that the postmaster's host refuses makes no other report" {

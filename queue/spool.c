@@ -199,15 +199,28 @@ static void sweep(int dir, const struct spool_names *all, time_t now)
 	if (d) closedir(d);
 }
 
+/* When a folder was last changed.  A file that is renamed while its folder is read may not be seen at all.  */
+static struct timespec changed(int dir)
+{
+	struct stat st;
+	return fstat(dir, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
+}
+
 void spool_sweep(const struct spool *s)
 {
 	struct spool_names all[SPOOL_PLACES];
+	struct timespec before[SPOOL_PLACES];
 	bool whole = flock(s->queue, LOCK_EX | LOCK_NB) == 0;
 	int tmp = openat(s->queue, "tmp", DIRECTORY);
 	/* in this order: an entry goes from new to wait meanwhile, never back, and none to or from hold */
 	for (int i = 0; i < SPOOL_PLACES; i++) {
+		before[i] = changed(s->place[i]);
 		whole &= spool_read(s, (enum spool_place)i, &all[i]);
 		if (all[i].count > 0) qsort(all[i].id, all[i].count, sizeof *all[i].id, by_key);
+	}
+	for (int i = 0; i < SPOOL_PLACES; i++) {
+		struct timespec after = changed(s->place[i]);
+		whole &= after.tv_sec == before[i].tv_sec && after.tv_nsec == before[i].tv_nsec;       /* else another time */
 	}
 	if (whole) sweep(s->message, all, time(NULL));
 	flock(s->queue, LOCK_UN);

@@ -166,3 +166,49 @@ time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
 	[ "$(taken)" = 1 ]
 	queue_empty
 }
+
+# --- what a crash has left ---
+
+@test "messages without an entry go after 36 hours; not while another pass gives entries other names, of which some are then not seen" {
+	PORT=$(free_port 127.0.0.1)
+	relay_to
+	lay a@b.example joe@far.example
+	soon hold all
+	[ "$(waiting)" = 1 ]
+	cat >"$BATS_TEST_TMPDIR/rename" <<'END'
+import os, sys, time
+q, n, old, new = sys.argv[1], 2000, int(time.time()) + 1800, int(time.time()) + 1801
+for i in range(n):
+    for name in ("wait/%d.ab%x-1.0123456789abcdef" % (old, i), "message/ab%x-1" % i):
+        open(os.path.join(q, name), "w").close()
+        os.utime(os.path.join(q, name), (1, 1))
+os.system("chown -R --reference=%s %s/wait %s/message" % ((q,) * 3))
+open(q + "/../ready", "w").close()
+w = q + "/wait/"
+while True:
+    for i in range(0, n, 3):
+        os.rename(w + "%d.ab%x-1.0123456789abcdef" % (old, i), w + "%d.ab%x-1.0123456789abcdef" % (new, i))
+    old, new = new, old
+END
+	"$PYTHON" "$BATS_TEST_TMPDIR/rename" "$QUEUE" 3>&- &
+	RENAMER=$!
+	until_true [ -e "$BATS_TEST_TMPDIR/ready" ]
+	cat >"$BATS_TEST_TMPDIR/later.c" <<'END'
+#include <time.h>
+time_t time(time_t *t) { time_t now = 4000000000; if (t) *t = now; return now; }
+END
+	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/later.so" "$BATS_TEST_TMPDIR/later.c"
+	chmod 755 "$BATS_TEST_TMPDIR/later.so"
+	sweep() { clean_env SMTP_LOG=stderr LD_PRELOAD="$BATS_TEST_TMPDIR/later.so" timeout 10 "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" --now "$(date +%s)" run 2>>"$LOG"; }
+	for i in 1 2 3 4 5 6 7 8; do sweep || true; done
+	kill "$RENAMER"
+	wait "$RENAMER" || true
+	left=$(find "$QUEUE/message" -name 'ab*' | wc -l)
+	kept=$(find "$QUEUE/hold" "$QUEUE/wait" -name '*.ab*' | wc -l)
+	[ "$left" -ge "$kept" ] || { echo "$left messages of $kept entries"; return 1; }
+	touch "$QUEUE/message/ffff.1-1"
+	owned
+	sweep
+	[ ! -e "$QUEUE/message/ffff.1-1" ]
+	[ "$(find "$QUEUE/message" -name 'ab*' | wc -l)" = "$left" ]
+}

@@ -43,7 +43,6 @@ static int wrong_usage(void)
 
 static int run(const struct spool *s)
 {
-	log_open("smtp-queue", "", "local", LOG_LINES);
 	log_level((enum log_level)s->cf->log_level);
 	clock_signals();
 	clock_stop_on(SIGINT);
@@ -107,5 +106,6 @@ int main(int argc, char **argv)
 	if (status >= 0) return status;
 	if (!spool_open(&queue.spool, &queue.cf, &status)) return no_queue(status, argv[optind]);
 	queue.spool.now = o.now;
+	log_open("smtp-queue", "", "local", LOG_LINES);
 	return command(&queue.spool, &o, argc - optind, argv + optind);
 }

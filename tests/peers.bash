@@ -204,7 +204,7 @@ dovecot_auth() {
 
 # --- Postfix ---
 
-# postfix TRANSPORT [LINE...]: (LINE... are more of main.cf) a Postfix that gives all mail for example.test to this transport, and bounces all other.  `maildir` is maildir-deliver
+# postfix TRANSPORT [LINE...]: (LINE... are more of main.cf, $POSTFIX_SERVICES of master.cf) a Postfix that gives all mail for example.test to this transport, and bounces all other.  `maildir` is maildir-deliver
 # by pipe(8), as its manual says.
 postfix() {
 	needs postfix
@@ -262,6 +262,7 @@ postfix() {
 		  flags=q user=vmail null_sender=
 		  argv=$DELIVER ${SETTINGS[*]} -f \${sender} -d \${recipient}
 	E
+	printf '%s\n' "${POSTFIX_SERVICES[@]}" >>"$POSTFIX/conf/master.cf"
 	# it would read a file again and again that has just changed
 	touch -d '1 minute ago' "$POSTFIX"/conf/*
 	start postfix "${RUN[@]}" "$tree/lib/postfix/sbin/master" -c "$POSTFIX/conf"

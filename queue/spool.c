@@ -41,13 +41,16 @@ static int become_owner(const char *path, const struct stat *st)
 	if (geteuid() != 0) return geteuid() == st->st_uid ? EX_OK : complain(path, "belongs to somebody else", EX_NOPERM);
 	if (st->st_uid == 0) return complain(path, "belongs to root, and what talks to other hosts must not be root: give it to a user of its own (chown)", EX_CONFIG);
 	const struct passwd *pw = getpwuid(st->st_uid);
-	char log[16] = "", stream[64] = "";     /* where lines go is to be found as before */
-	if (getenv("SMTP_LOG")) snprintf(log, sizeof log, "%s", getenv("SMTP_LOG"));
-	if (getenv("JOURNAL_STREAM")) snprintf(stream, sizeof stream, "%s", getenv("JOURNAL_STREAM"));
+	/* where lines go is to be found as before, and whom smtp-client trusts */
+	static const char *const kept[] = { "SMTP_LOG", "JOURNAL_STREAM", "SSL_CERT_FILE", "SSL_CERT_DIR" };
+	enum { KEPT = sizeof kept / sizeof *kept };
+	char value[KEPT][PATH_MAX] = { 0 };
+	for (int i = 0; i < KEPT; i++)
+		if (getenv(kept[i])) snprintf(value[i], sizeof value[i], "%s", getenv(kept[i]));
 	int e = identity_become(st->st_uid, st->st_gid, pw ? pw->pw_name : NULL);
 	if (e) return complain("cannot become the owner of the queue", strerror(e), EX_OSERR);
-	if (*log) setenv("SMTP_LOG", log, 1);
-	if (*stream) setenv("JOURNAL_STREAM", stream, 1);
+	for (int i = 0; i < KEPT; i++)
+		if (*value[i]) setenv(kept[i], value[i], 1);
 	return EX_OK;
 }
 

@@ -56,7 +56,7 @@ static const struct reply *deliver_rcpt(struct session *s, const struct path *rc
 	struct deliver *d = s->ctx;
 	d->expander.relay = s->tx.relay;
 	const struct reply *r = place_recipient(&d->delivery, &d->expander, &(struct asked){ rcpt, s->tx.from.text, s->tx.declared, &s->dsn });
-	if (r == REPLY(NO_QUEUE) || (r == REPLY(NOT_LOCAL) && s->tx.relay)) outgoing_miss(&d->delivery.outgoing, &d->cf);
+	if (r == REPLY(MISCONFIGURED)) outgoing_miss(&d->delivery.outgoing, &d->cf);
 	return r ? r : REPLY(RCPT_OK);
 }
 
@@ -379,6 +379,7 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 	delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES);
 	outgoing_open(&d->delivery.outgoing, &d->cf);
 	d->expander.queue = d->delivery.outgoing.queue >= 0;
+	d->expander.queue_broken = d->delivery.outgoing.error != 0;
 	if (d->cf.sandbox && (opened || monitor >= 0)) sandbox_beneath(d->resolver.root, d->delivery.outgoing.queue);
 	int status = EX_OK;
 	d->expander.relay = o->where;   /* who asks is the administrator */

@@ -291,7 +291,7 @@ static bool by_postmaster(struct expander *x, struct node *n, bool local)
 static void unknown(struct expander *x, struct node *n, bool local)
 {
 	bool member = n->parent != (uint32_t)(n - x->node);
-	bool out = x->queue && !local && (member || x->relay || in_list(x->cf->relay_domains, n->domain));
+	bool out = (x->queue || x->queue_broken) && !local && (member || x->relay || in_list(x->cf->relay_domains, n->domain));
 	/* a mail_root that somebody has named, and that is not there: its domains would be taken for those of others.  The default one need not be used.  */
 	bool needed = *x->cf->mail_root && !(out && config_default(x->cf, offsetof(struct config, mail_root)));
 	if (x->resolver->root < 0 && needed && !local) {
@@ -301,6 +301,7 @@ static void unknown(struct expander *x, struct node *n, bool local)
 	int known = !*x->cf->mail_root && !local ? 0 : local || strcmp(n->domain, x->host) == 0 ? 1 : resolver_domain(x->resolver, n->domain);
 	if (known < 0) node_mailbox_trouble(n, errno);
 	else if (!known && needed && resolver_empty(x->resolver)) node_trouble(n, REPLY(MISCONFIGURED), x->cf->mail_root, "holds no domain: is it mounted? (If none is wanted, set mail_root to nothing)");
+	else if (!known && out && x->queue_broken) node_refuse(n, REPLY(MISCONFIGURED), "another host, and queue_dir cannot be opened");
 	else if (!known && out) n->kind = NODE_REMOTE, node_why(n, "another host, by the queue");
 	else if (!known) node_refuse(n, member ? REPLY(NO_QUEUE) : REPLY(NOT_LOCAL), "a domain of another host");
 	else node_refuse(n, REPLY(NO_MAILBOX), "no alias, mailbox or user of that name");

@@ -51,6 +51,7 @@ struct expander {
 	const struct resolver *resolver;
 	int monitor;            /* -1: no users of the host, no programs */
 	bool queue;             /* there is one: members of lists may be elsewhere */
+	bool queue_broken;      /* there should be one, and it cannot be opened: what wants it is put off */
 	bool relay;             /* and who sends may have anybody there */
 	char host[DOMAIN_MAX + 1];      /* hostname, canonical */
 	struct alias_table system;      /* of local_domains */

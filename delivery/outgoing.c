@@ -33,16 +33,14 @@ void outgoing_open(struct outgoing *o, const struct config *cf)
 	if (o->queue >= 0 && fstat(o->queue, &st) == 0) {
 		o->uid = st.st_uid;
 		o->gid = st.st_gid;
-	} else if (errno == EACCES) {
-		o->denied = true;
 	} else if (errno != ENOENT) {
-		log_line(LEVEL_ERROR, "queue_dir = %s: %s", cf->queue_dir, strerror(errno));
+		o->error = errno;
 	}
 }
 
 void outgoing_miss(const struct outgoing *o, const struct config *cf)
 {
-	if (o->denied) log_line(LEVEL_WARNING, "queue_dir = %s: it belongs to somebody else, and this program cannot send to other hosts", cf->queue_dir);
+	if (o->error) log_line(LEVEL_ERROR, "queue_dir = %s: %s: this program cannot send to other hosts", cf->queue_dir, strerror(o->error));
 }
 
 const struct reply *outgoing_add(struct outgoing *o, const struct remote *r)

@@ -24,7 +24,7 @@ struct remote {
 
 struct outgoing {
 	int queue;              /* -1: there is none */
-	bool denied;            /* there is one, and it is not for us: said to who misses it (outgoing_miss), and not for each connection */
+	int error;              /* why one that is there cannot be opened: said to who misses it (outgoing_miss), and not for each connection; 0: nothing is wrong */
 	uid_t uid;
 	gid_t gid;
 	struct remote *all;
@@ -44,7 +44,7 @@ struct outgoing {
 void outgoing_none(struct outgoing *o);
 void outgoing_open(struct outgoing *o, const struct config *cf);
 
-/* A recipient is refused for want of a queue: say in the log if it is there.  */
+/* A recipient is put off for want of a queue: say why, if it is there.  */
 void outgoing_miss(const struct outgoing *o, const struct config *cf);
 
 /* One more.  NULL, or why not.  */

@@ -145,7 +145,7 @@ static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
 	for (size_t i = next_todo(e, 0); fgets(line, sizeof line, f);) {
 		line[strcspn(line, "\n")] = '\0';
 		if (*line == '#') {
-			dsn |= strstr(line, " dsn") != NULL;
+			dsn = strcmp(line, "# dsn") == 0;       /* of the server that was named in the line before */
 			continue;
 		}
 		if (i >= e->count || !strchr("245", *line) || take_line(e, fd, i, line, dsn, spool_now(s)) != 0) break;

@@ -28,6 +28,13 @@ log_has() { grep -qE -- "$1" "$LOG"; }
 	SETTINGS+=(-o queue_dir=)
 	[ "$(say_as 192.0.2.7 joe@far.example)" = '550 5.1.2 Leads to another host, and no mail is sent from here' ]
 	[ "$(say_as 192.0.2.1 moved@example.test)" = '550 5.1.2 Leads to another host, and no mail is sent from here' ]
+	# one that is there and cannot be opened is for the administrator to mend, and no reason to lose mail (P9)
+	: >"$BATS_TEST_TMPDIR/no-folder"
+	SETTINGS+=(-o "queue_dir=$BATS_TEST_TMPDIR/no-folder")
+	[ "$(say_as 192.0.2.7 joe@far.example)" = '451 4.3.5 Mail system is not configured properly, try again later' ]
+	[ "$(say_as 192.0.2.1 moved@example.test)" = '451 4.3.5 Mail system is not configured properly, try again later' ]
+	[ "$(say_as 192.0.2.1 joe@far.example)" = '550 5.7.1 Mail for that domain is not taken here' ]
+	[ "$(say_as 192.0.2.7 bob@example.test)" = '250 2.1.5 Recipient ok' ]
 }
 
 @test "DSN is offered where there is a queue, and its parameters are looked at" {

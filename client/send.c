@@ -18,11 +18,11 @@
 
 #include "address.h"
 #include "clock.h"
-#include "transfer.h"
 #include "dns.h"
 #include "log.h"
 #include "route.h"
 #include "sandbox.h"
+#include "transfer.h"
 
 enum { CONNECT = 30000, MOST_ADDRESSES = 10, MOST_RCPTS = 10000 };
 
@@ -32,7 +32,7 @@ static struct sending {
 	size_t printed;
 	struct dns dns;
 	struct peer_at peer;
-	bool reached, asked;            /* a server has answered; one was tried */
+	bool reached;                   /* a server has answered */
 	char why[LETTER_TEXT];          /* of those that nobody has said anything of */
 } sending;
 
@@ -105,10 +105,8 @@ static bool all_done(const struct letter *l)
 /* One address of a server.  True if there is no use in another.  */
 static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t len)
 {
-	char address[INET6_ADDRSTRLEN] = "?", text[200];
-	getnameinfo(sa, len, address, sizeof address, NULL, 0, NI_NUMERICHOST);
-	s->peer.address = address;
-	s->asked = true;
+	char *address = s->peer.address, text[200];
+	if (getnameinfo(sa, len, address, sizeof s->peer.address, NULL, 0, NI_NUMERICHOST) != 0) strcpy(address, "?");
 	for (int round = 0; round < 2; round++) {
 		int fd = connect_to(s->letter.cf, sa, len);
 		if (fd < 0) {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "data.h"
 #include "secure.h"
 
 /* RFC 5321 4.5.3.2, where command_timeout is 5 minutes and data_timeout 3.  */
@@ -135,37 +135,30 @@ static enum transfer_result log_in(struct talk *t)
 
 /* --- a transaction --- */
 
-/* The message with CRLF line ends, behind what is put in front of it.  */
-static void with_crlf(struct hop *h, const char *p, size_t n)
-{
-	while (n > 0) {
-		const char *lf = memchr(p, '\n', n);
-		size_t piece = lf ? (size_t)(lf - p) : n;
-		hop_write(h, p, piece);
-		if (!lf) return;
-		hop_write(h, "\r\n", 2);
-		p += piece + 1;
-		n -= piece + 1;
-	}
-}
+static void to_hop(void *ctx, const char *p, size_t n) { hop_write(ctx, p, n); }
 
-static bool write_message(struct talk *t)
+/* The message with CRLF line ends, behind what is put in front of it.  What was not from a network may hold a bare CR, which must not get into one (P4), or a NUL.  NULL, or
+ * why it cannot be sent.  */
+static const char *write_message(struct talk *t, bool *unfit)
 {
 	static char buf[65536];
+	struct data d = { .newline = NL_SUBMIT, .sink = to_hop, .ctx = &t->hop };
 	off_t at = 0;
-	char last = '\n';
-	with_crlf(&t->hop, t->l->prepend, strlen(t->l->prepend));
-	for (;;) {
+	bool end;
+	data_feed(&d, t->l->prepend, strlen(t->l->prepend), &end);
+	while (!d.bad) {
 		ssize_t n = pread(t->l->message, buf, sizeof buf, at);
 		if (n < 0 && errno == EINTR) continue;
-		if (n < 0) return false;
+		if (n < 0) return "our copy of the message cannot be read";
 		if (n == 0) break;
-		with_crlf(&t->hop, buf, (size_t)n);
-		last = buf[n - 1];
+		data_feed(&d, buf, (size_t)n, &end);
 		at += n;
 	}
-	if (last != '\n') hop_write(&t->hop, "\r\n", 2);
-	return true;
+	bool whole_line = d.state == DATA_LINE;
+	data_finish(&d);
+	if (!whole_line) hop_write(&t->hop, "\r\n", 2);
+	*unfit = d.bad;
+	return d.bad ? "the message holds a NUL" : NULL;
 }
 
 /* What the recipients [*due..stop) that were offered hear.  */
@@ -186,11 +179,13 @@ static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
 	}
 }
 
-static void outcome(struct talk *t, const bool offered[], const struct reply *r)
+/* `unfit`: no server will take this message.  */
+static void outcome(struct talk *t, const bool offered[], const struct reply *r, bool unfit)
 {
 	char said[LETTER_TEXT];
-	bool heard = t->hop.open || r != REPLY(LOCAL_ERROR);
-	if (heard) say_reply(said, t, r);
+	bool heard = t->hop.open || unfit || r != REPLY(LOCAL_ERROR);
+	if (unfit) transfer_say(said, 500, "5.6.0", t->p->name, t->hop.why);
+	else if (heard) say_reply(said, t, r);
 	else transfer_say(said, 400, "4.4.2", t->p->name, t->hop.ended ? "no answer to the whole message: it may have been delivered, and will be sent again" : t->hop.why ? t->hop.why : "the connection was lost");
 	for (size_t i = 0; i < t->l->count; i++) {
 		if (!offered[i]) continue;
@@ -216,8 +211,10 @@ static size_t transact(struct talk *t, bool offered[])
 	}
 	settle(t, &due, i, offered);
 	const struct reply *r = t->hop.accepted > 0 ? hop_begin(&t->hop) : NULL;
-	if (t->hop.accepted > 0 && !r && !write_message(t)) {
-		t->hop.why = "our copy of the message cannot be read";
+	bool unfit = false;
+	const char *trouble = t->hop.accepted > 0 && !r ? write_message(t, &unfit) : NULL;
+	if (trouble) {          /* nothing but the end of the connection ends what has begun */
+		t->hop.why = trouble;
 		t->hop.open = false;
 		r = REPLY(LOCAL_ERROR);
 	}
@@ -226,7 +223,7 @@ static size_t transact(struct talk *t, bool offered[])
 	t->hop.timeout = (unsigned)l->cf->command_timeout;
 	if (r && r->code / 100 == 2) r = &t->hop.reply.reply;
 	bool taken = r && r->code / 100 == 2;
-	if (r) outcome(t, offered, r);
+	if (r) outcome(t, offered, r, unfit);
 	if (!taken) hop_abandon(&t->hop);
 	l->told(l);
 	for (i = 0; i < l->count; i++) after += l->rcpt[i].done;

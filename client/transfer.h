@@ -40,7 +40,8 @@ enum transfer_result {
 };
 
 struct peer_at {
-	const char *name, *address;     /* of the host, and where it was reached */
+	const char *name;       /* of the host */
+	char address[64];       /* where it was reached */
 	struct route route;
 	bool plain;             /* no TLS this time */
 	bool self_allowed;      /* it was named by an administrator: it may be we */

@@ -88,6 +88,13 @@ static bool was_for(const struct entry *e, const char *address)
 	return false;
 }
 
+/* One that is put off for ever would wait for ever: after as long again it counts as refused.  */
+static int in_time(const struct spool *s, const struct entry *e, int class)
+{
+	enum { REPORTS = 5 * 86400 };
+	return class == 4 && spool_now(s) > e->arrived + (time_t)(s->cf->queue_lifetime / 1000) + REPORTS ? 5 : class;
+}
+
 /* A report that cannot go to the sender: to who looks after this host, or to nobody.  */
 static int second(const struct spool *s, struct report *r, const struct entry *e)
 {
@@ -103,14 +110,14 @@ static int second(const struct spool *s, struct report *r, const struct entry *e
 		return 2;
 	}
 	r->sender = e->sender;
-	int class = hand_in(s, r, to);
+	int class = in_time(s, e, hand_in(s, r, to));
 	if (class == 5) log_line(LEVEL_ERROR, "a report that nobody takes, not even the postmaster, is dropped");
 	return class == 5 ? 2 : class;
 }
 
 static bool hand_in_somewhere(const struct spool *s, struct report *r, const struct entry *e, bool failed)
 {
-	int class = *e->sender ? hand_in(s, r, e->sender) : 5;
+	int class = *e->sender ? in_time(s, e, hand_in(s, r, e->sender)) : 5;
 	if (class == 5 && failed) class = second(s, r, e);
 	return class == 2 || class == 5;        /* other reports than of a failure are not worth a second one */
 }

@@ -8,7 +8,8 @@
 enum notice_result { NOTICE_DONE, NOTICE_LATER };
 
 /* Report every recipient that is due for it (failed, delivered, relayed), and settle it in the file `fd`; those that nobody wants to hear of are settled
- * without.  NOTICE_LATER: it cannot be handed in now, and is still due.  */
+ * without.  NOTICE_LATER: it cannot be handed in now, and is still due; not for ever, though: 5 days
+ * after queue_lifetime it is dropped, with a line in the log.  */
 enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, int message);
 
 /* Tell the sender that the rest waits still, until when it will be tried.  */

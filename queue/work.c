@@ -19,7 +19,7 @@
 #include "notice.h"
 #include "route.h"
 
-enum { LINE = 1024, OPTIONS = 24, PER_RCPT = 6 };
+enum { LINE = 1024, OPTIONS = 24, PER_RCPT = 6, RCPTS = 500 /* for one smtp-client: the kernel limits arguments to some 2 MB */ };
 
 time_t work_delay(unsigned attempts)
 {
@@ -29,6 +29,12 @@ time_t work_delay(unsigned attempts)
 	time_t seconds = 60 * minutes[n < LAST ? n : LAST];
 	if (getrandom(&random, sizeof random, 0) != sizeof random) random = 0;
 	return seconds - seconds / 10 + (time_t)(random % (unsigned)(seconds / 5 + 1));
+}
+
+static size_t next_todo(const struct entry *e, size_t i)
+{
+	while (i < e->count && e->rcpt[i].state != ENTRY_TODO) i++;
+	return i;
 }
 
 /* --- the client --- */
@@ -43,11 +49,12 @@ static void add(struct arguments *a, const char *option, const char *value)
 	if (value) a->argv[a->n++] = (char *)value;
 }
 
-static bool build(const struct spool *s, const struct entry *e, struct arguments *a)
+/* For recipients that are to be sent to, from the one at `first` on; *stop is behind the last.  */
+static bool build(const struct spool *s, const struct entry *e, struct arguments *a, size_t first, size_t *stop)
 {
 	char *config[CONFIG_ARGUMENTS];
 	config_arguments(s->cf, config);
-	*a = (struct arguments){ .argv = calloc(CONFIG_ARGUMENTS + OPTIONS + PER_RCPT * e->count, sizeof *a->argv), .n = 1, .notify = calloc(e->count, sizeof *a->notify) };
+	*a = (struct arguments){ .argv = calloc(CONFIG_ARGUMENTS + OPTIONS + PER_RCPT * RCPTS, sizeof *a->argv), .n = 1, .notify = calloc(RCPTS, sizeof *a->notify) };
 	if (!a->argv || !a->notify) return false;
 	for (char **c = config; *c; c++) a->argv[a->n++] = *c;
 	snprintf(a->size, sizeof a->size, "%llu", (unsigned long long)(e->octets + strlen(e->head)));
@@ -61,13 +68,15 @@ static bool build(const struct spool *s, const struct entry *e, struct arguments
 	if (e->full || e->headers) add(a, "--ret", e->full ? "FULL" : "HDRS");
 	if (e->eightbit) add(a, "--8bit", NULL);
 	if (e->utf8) add(a, "--utf8", NULL);
-	for (size_t i = 0; i < e->count; i++) {
-		if (e->rcpt[i].state != ENTRY_TODO) continue;
-		dsn_notify_text(a->notify[i], e->rcpt[i].notify);
-		if (*a->notify[i]) add(a, "--notify", a->notify[i] + sizeof " NOTIFY=" - 1);
+	size_t i = next_todo(e, first);
+	for (size_t n = 0; i < e->count && n < RCPTS; i = next_todo(e, i + 1)) {
+		char *notify = a->notify[n++];
+		dsn_notify_text(notify, e->rcpt[i].notify);
+		if (*notify) add(a, "--notify", notify + sizeof " NOTIFY=" - 1);
 		add(a, "--orcpt", e->rcpt[i].orcpt);
 		add(a, "--rcpt", e->rcpt[i].address);
 	}
+	*stop = i;
 	return true;
 }
 
@@ -110,12 +119,6 @@ static int take_line(struct entry *e, int fd, size_t i, const char *line, bool d
 	return error;
 }
 
-static size_t next_todo(const struct entry *e, size_t i)
-{
-	while (i < e->count && e->rcpt[i].state != ENTRY_TODO) i++;
-	return i;
-}
-
 /* Nothing is known of some: they will be tried again, and who looks for the reason finds it.  */
 static void tell_unheard(size_t heard, size_t asked, int status)
 {
@@ -125,38 +128,57 @@ static void tell_unheard(size_t heard, size_t asked, int status)
 	log_line(LEVEL_ERROR, "smtp-client has not said what became of %zu of %zu recipients: %s", asked - heard, asked, why);
 }
 
-/* Have it sent, and hear what became of each recipient.  Those that nothing is heard of are tried again.  */
-static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
+/* Hear what became of the recipients [i..stop).  Returns how many were heard of; -1 if that cannot be written down, and no more shall be sent.  */
+static long hear(const struct spool *s, struct entry *e, int fd, FILE *f, size_t i, size_t stop)
 {
-	struct arguments a;
-	int from, status = 0;
 	char line[LINE];
-	bool dsn = false, down = false;
-	size_t asked = 0, heard = 0;
-	for (size_t i = next_todo(e, 0); i < e->count; i = next_todo(e, i + 1)) asked++;
-	pid_t pid = build(s, e, &a) ? start(&a, message, &from) : -1;
-	FILE *f = pid > 0 ? fdopen(from, "r") : NULL;
-	free(a.argv);
-	free(a.notify);
-	if (!f) {
-		log_line(LEVEL_ERROR, "cannot start smtp-client: %s", strerror(errno));
-		return true;
-	}
-	for (size_t i = next_todo(e, 0); fgets(line, sizeof line, f);) {
+	bool dsn = false;
+	long heard = 0;
+	for (i = next_todo(e, i); fgets(line, sizeof line, f);) {
 		line[strcspn(line, "\n")] = '\0';
 		if (*line == '#') {
 			dsn = strcmp(line, "# dsn") == 0;       /* of the server that was named in the line before */
 			continue;
 		}
-		if (i >= e->count || !strchr("245", *line) || take_line(e, fd, i, line, dsn, spool_now(s)) != 0) break;
+		if (i >= stop || !strchr("245", *line)) break;
+		if (take_line(e, fd, i, line, dsn, spool_now(s)) != 0) return -1;
 		i = next_todo(e, i + 1);
 		heard++;
 	}
+	return heard;
+}
+
+/* Have it sent to as many recipients as one smtp-client takes, from *at on.  Those that nothing is heard of are tried again.  False: no server has answered.  */
+static bool attempt_some(const struct spool *s, struct entry *e, int fd, int message, size_t *at)
+{
+	struct arguments a;
+	int from, status = 0;
+	size_t first = *at, asked = 0;
+	pid_t pid = build(s, e, &a, first, at) ? start(&a, message, &from) : -1;
+	FILE *f = pid > 0 ? fdopen(from, "r") : NULL;
+	free(a.argv);
+	free(a.notify);
+	if (!f) {
+		log_line(LEVEL_ERROR, "cannot start smtp-client: %s", strerror(errno));
+		if (pid > 0) kill(pid, SIGKILL);
+		*at = e->count;
+		return true;
+	}
+	for (size_t i = next_todo(e, first); i < *at; i = next_todo(e, i + 1)) asked++;
+	long heard = hear(s, e, fd, f, first, *at);
+	if (heard < 0) kill(pid, SIGKILL);      /* it would go on, and what it delivers would be delivered again */
 	fclose(f);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-	tell_unheard(heard, asked, status);
-	down = WIFEXITED(status) && WEXITSTATUS(status) == EX_UNAVAILABLE;
-	return !down;
+	if (heard >= 0) tell_unheard((size_t)heard, asked, status);
+	if (heard != (long)asked) *at = e->count;
+	return !(WIFEXITED(status) && WEXITSTATUS(status) == EX_UNAVAILABLE);
+}
+
+static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
+{
+	bool answered = true;
+	for (size_t at = 0; answered && next_todo(e, at) < e->count;) answered = attempt_some(s, e, fd, message, &at);
+	return answered;
 }
 
 /* Whether that its server does not answer holds for all entries that the pass takes together: those for one destination, or all for relayhost.  */
@@ -199,7 +221,7 @@ static void look_at_clock(const struct spool *s, struct entry *e, int fd, int me
 
 static void put_aside(const struct spool *s, struct entry_id *id, int error)
 {
-	log_line(LEVEL_ERROR, "%s cannot be read: %s; it is on hold", id->key, error == EBADMSG ? "it is no entry of this version" : strerror(error));
+	log_line(LEVEL_ERROR, "%s cannot be read: %s", id->key, error == EBADMSG ? "it is no entry of this version; it is on hold" : strerror(error));
 	if (error == EBADMSG) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
 }
 

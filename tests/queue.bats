@@ -273,6 +273,31 @@ Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
 	[ "$(grep -c 'RCPT TO:<unknown' "$REMOTE/heard")" = 1 ]
 }
 
+@test "a report that is put off for ever is dropped in the end, with a line in the log" {
+	remote mx never close
+	relay_to
+	lay bob@example.test unknown@far.example
+	ROUTE+=(-o deliver=/nonexistent)
+	run_at 0
+	run_at $((9 * 86400))
+	[ "$(waiting)" = 1 ]
+	run_at $((11 * 86400))
+	queue_empty
+	log_has 'a report that nobody takes, not even the postmaster, is dropped'
+}
+
+@test "more recipients than one smtp-client takes as arguments" {
+	remote mx never close
+	relay_to
+	mapfile -t many < <(seq -f 'joe%g@far.example' 700)
+	[[ $(lay bob@example.test "${many[@]}" unknown@far.example) == '250 '* ]]
+	run_at 0
+	queue_empty
+	[ "$(grep -c '^RCPT TO' "$REMOTE/heard")" = 701 ]
+	[ "$(grep -o 'joe[0-9]*@' "$REMOTE/heard" | sort -u | wc -l)" = 700 ]
+	[ "$(taken)" = 7 ]
+}
+
 # --- the administrator ---
 
 @test "list, show, hold, release, retry, remove; JSON" {

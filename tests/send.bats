@@ -111,3 +111,26 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 		stop_all
 	done
 }
+
+@test "a file with CR LF where lines end is sent as it is; a bare CR never leaves (P4), a NUL is for nobody to send" {
+	for keywords in CHUNKING SIZE; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		remote mx never close "$keywords"
+		to() { run clean_env timeout 60 "$CLIENT" -C /dev/null -o hostname=c.example -o tls_policy=none --send --to "127.0.0.1:$PORT" -f a@b.example joe@far.example; }
+		to < <(printf 'Subject: x\r\n\r\nhello\r\n')
+		[ "$(cat -A "$REMOTE/1")" = 'Subject: x^M$
+^M$
+hello^M$' ]
+		to < <(printf 'Subject: x\n\na\r.\rb\n\r.\r\n.\n\r')
+		[ "$(cat -A "$REMOTE/2")" = 'Subject: x^M$
+^M$
+a . b^M$
+ .^M$
+.^M$
+ ^M$' ]
+		to < <(printf 'Subject: x\n\na\0b\n')
+		[[ ${lines[-1]} == '500 5.6.0 127.0.0.1 '* ]]
+		[ ! -e "$REMOTE/3" ]
+		stop_all
+	done
+}

@@ -26,7 +26,7 @@ int main(void) { return fputs("inject: knows the registers of x86-64 only\n", st
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FAULTS = 4, PROCESSES = 64, CALLS = 1024, SHORT = -1, KILL = -2, SKIP = 77 };
+enum { FAULTS = 4, PROCESSES = 64, CALLS = 1024, SHORT = -1, KILL = -2, CROWD = 3, SKIP = 77 };
 
 static const char *const names[CALLS] = {
 	[CALLS - 1] = NULL,
@@ -63,7 +63,10 @@ static struct process *find(pid_t pid)
 {
 	for (int i = 0; i < process_count; i++)
 		if (processes[i].pid == pid) return &processes[i];
-	if (process_count == PROCESSES) abort();
+	if (process_count == PROCESSES) {
+		fputs("inject: no end of processes\n", stderr);
+		exit(CROWD);
+	}
 	processes[process_count].pid = pid;
 	return &processes[process_count++];
 }

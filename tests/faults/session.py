@@ -12,8 +12,9 @@ LARGE = b"Subject: large\r\n\r\n" + b"".join(b"%07d %s\r\n" % (i, b"x" * 54) for
 
 # name: mailboxes; chunks: by BDAT; fresh: no tmp, new and cur yet; owners: each mailbox has its own (as root only);
 # mda: one process, the message on its input; again: a transaction is given up first; faults: in force in every run
+# queue: all but the first are elsewhere, and laid down for that
 # users: all but the last are users of the host (as root only), one more of them is over his quota
-Scenario = collections.namedtuple("Scenario", "name count body chunks fresh owners mda again faults users", defaults=(False, False, False, False, False, (), False))
+Scenario = collections.namedtuple("Scenario", "name count body chunks fresh owners mda again faults users queue", defaults=(False, False, False, False, False, (), False, False))
 SCENARIOS = (
     Scenario("one", 1, SMALL, fresh=True),
     Scenario("three", 3, SMALL),
@@ -22,6 +23,7 @@ SCENARIOS = (
     Scenario("links", 3, SMALL, faults=("helper:renameat2:1+:EINVAL",)),        # a file system without RENAME_NOREPLACE
     Scenario("again", 1, SMALL, again=True),
     Scenario("mda", 3, SMALL, mda=True),
+    Scenario("queue", 3, SMALL, queue=True),
 ) + ((Scenario("users", 4, SMALL, users=True),) if os.geteuid() == 0 else ())
 
 # In a mount namespace: $0 lies on /mnt, and its accounts are the host's.
@@ -116,7 +118,12 @@ class Run:
     def is_user(self, name):
         return self.scenario.users and name != self.names[-1]
 
+    def is_remote(self, name):
+        return self.scenario.queue and name != self.names[0]
+
     def address(self, name):
+        if self.is_remote(name):
+            return "%s@%s.example" % (name, name)       # a destination for each
         return name + ("@localhost" if self.is_user(name) else "@example.test")
 
     def box(self, name):
@@ -131,6 +138,7 @@ class Run:
     def command(self, program, *args):
         path, place = os.path.join(self.build, program), "/mnt" if self.scenario.users else self.place
         more = ["-o", "aliases=/mnt/etc/aliases"] if self.scenario.users else []
+        more += ["-o", "queue_dir=%s/queue" % place, "-o", "relay_from=192.0.2.7"] if self.scenario.queue else []
         return [path, "-C", "/dev/null", "-o", "mail_root=" + place + "/mail", "-o", "hostname=mx.example.test", *more, *args]
 
     def make_users(self):
@@ -159,9 +167,13 @@ class Run:
     def make_mailboxes(self):
         if self.scenario.users:
             self.make_users()
+        if self.scenario.queue:
+            os.chmod(self.place, 0o755)
+            os.mkdir(self.place + "/queue")
+            os.chown(self.place + "/queue", self.queue_owner(), -1)
         for i, name in enumerate(self.names):
             box = self.box(name)
-            if self.is_user(name):
+            if self.is_user(name) or self.is_remote(name):
                 continue
             os.makedirs(box)
             for sub in () if self.scenario.fresh else ("/tmp", "/new", "/cur"):
@@ -170,13 +182,16 @@ class Run:
                 for path in (box, box + "/tmp", box + "/new", box + "/cur"):
                     os.chown(path, 1001 + i, 1001 + i)
 
+    def environment(self):
+        return {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC", **({"TCPREMOTEIP": "192.0.2.7"} if self.scenario.queue else {})}
+
     def start(self, stdin, log):
         rcpts = [a for n in self.names for a in ("-d", self.address(n))]
         command = self.command("maildir-deliver", "-f", "sender@example.org", *rcpts) if self.scenario.mda else self.command("smtp-handler")
         faults = [a for f in (*self.scenario.faults, self.fault) if f for a in ("-f", f)]
         more = ["-t"] * (self.fault is None) + ["-r", "helper"] * self.scenario.mda
         tool = [BUILD + "/faults/inject", *more, *faults, "-o", self.place + "/report"]
-        return subprocess.Popen(self.enter() + tool + command, stdin=stdin, stdout=stdin, stderr=log, env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}, cwd=self.place)
+        return subprocess.Popen(self.enter() + tool + command, stdin=stdin, stdout=stdin, stderr=log, env=self.environment(), cwd=self.place)
 
     def converse(self, sock, deadline):
         client = Client(sock, deadline)
@@ -235,8 +250,8 @@ class Run:
 
     @staticmethod
     def is_whole(text, address, body, traced=True):
-        """Octet for octet, but for what the trace header says; its date is of this hour."""
-        head = rb"Return-Path: <sender@example.org>\nDelivered-To: %s\n" % address.encode()
+        """Octet for octet, but for what the trace header says; its date is of this hour.  No address: it is on its way, and has no more than that."""
+        head = rb"Return-Path: <sender@example.org>\nDelivered-To: %s\n" % address.encode() if address else b""
         trace = rb"Received: from [^\n]+\n\tby [^\n]+(?:\n\tfor <[^\n]+>)?;\n\t([^\n]+)\n"
         body = body.replace(b"\r\n", b"\n")
         m = re.fullmatch(head + (trace if traced else rb"()"), text[:-len(body)])
@@ -244,8 +259,26 @@ class Run:
             return False
         return not traced or abs(email.utils.parsedate_to_datetime(m.group(1).decode()).timestamp() - time.time()) < 3600
 
+    @staticmethod
+    def queue_owner():
+        return 65534 if os.geteuid() == 0 else os.geteuid()
+
+    def waiting(self, name):
+        """What messages() says, of the entries for a recipient elsewhere.  One without its message has no text."""
+        found = []
+        for path in glob.glob(self.place + "/queue/new/*"):
+            with open(path, "rb") as f:
+                if b"r" + self.address(name).encode() + b"," not in f.read():
+                    continue
+            message = self.place + "/queue/message/" + os.path.basename(path)[11:-17]
+            text = open(message, "rb").read() if os.path.exists(message) else b""
+            found.append((text, os.stat(path).st_uid == self.queue_owner()))
+        return found
+
     def messages(self, name):
         """[(text, whether it belongs to whom the mailbox belongs)]"""
+        if self.is_remote(name):
+            return self.waiting(name)
         box = self.box(name)
         files = [p for sub in ("new", "cur") for p in glob.glob("%s/%s/*" % (box, sub))]
         return [(open(p, "rb").read(), os.stat(p).st_uid == (UID + self.names.index(name) if self.is_user(name) else os.stat(box).st_uid)) for p in files]
@@ -254,13 +287,15 @@ class Run:
         """Look at the mailboxes; then deliver once more, and look again."""
         for name in self.names:
             found = self.messages(name)
-            if not all(owned and self.is_whole(t, self.address(name), self.scenario.body, not self.scenario.mda) for t, owned in found):
+            if not all(owned and self.is_whole(t, not self.is_remote(name) and self.address(name), self.scenario.body, not self.scenario.mda) for t, owned in found):
                 self.wrong.append("not the message that was sent: " + name)
             if len(found) > 1:
                 self.wrong.append("twice: " + name)
             if found:
                 self.held.append(name)
-        self.left = len(glob.glob(self.place + "/mail/example.test/*/tmp/*") + glob.glob(self.place + "/home/*/Maildir/tmp/*"))
+        entries = {os.path.basename(p)[11:-17] for p in glob.glob(self.place + "/queue/new/*")}
+        self.orphans = len([p for p in glob.glob(self.place + "/queue/message/*") if os.path.basename(p) not in entries])
+        self.left = self.orphans + len(glob.glob(self.place + "/queue/tmp/*") + glob.glob(self.place + "/mail/example.test/*/tmp/*") + glob.glob(self.place + "/home/*/Maildir/tmp/*"))
         if glob.glob(self.place + "/home/" + FULL + "/Maildir/new/*"):
             self.wrong.append("stored for who is over quota")
         self.deliver_again()
@@ -268,8 +303,8 @@ class Run:
     def deliver_again(self):
         body = b"Subject: after\n\nafter\n"
         rcpts = b"".join(b"RCPT TO:<%s>\n" % self.address(n).encode() for n in self.names)
-        said = subprocess.run(["timeout", str(LIMIT), *self.enter(), *self.command("smtp-handler")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
-                              input=b"EHLO me.example.org\nMAIL FROM:<sender@example.org>\n" + rcpts + b"DATA\n" + body + b".\nQUIT\n").stdout
+        said = subprocess.run(["timeout", str(LIMIT), *self.enter(), *self.command("smtp-handler")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, env=self.environment(),
+                              input=(b"EHLO me.example.org\nMAIL FROM:<sender@example.org>\n" + rcpts + b"DATA\n" + body + b".\nQUIT\n").replace(b"\n", b"\r\n")).stdout
         for name in self.names:
-            if b"Ok, stored with" not in said or sum(owned and self.is_whole(t, self.address(name), body) for t, owned in self.messages(name)) != 1:
+            if b"Ok, stored with" not in said or sum(owned and self.is_whole(t, not self.is_remote(name) and self.address(name), body) for t, owned in self.messages(name)) != 1:
                 self.wrong.append("the next delivery fails: " + name)

@@ -4,7 +4,7 @@
 check-systemd:
 	tests/systemd/box $(BATS) /src/tests/systemd || { [ $$? = 77 ] && echo 'check-systemd: SKIPPED, for the reason above'; }
 
-# Each system call of a delivery fails in turn: a sample, or FULL=1 all.  faults-table writes the tables of tests/faults/README.md anew.
+# Each system call of a delivery, and of a pass over the queue, fails in turn: a sample, or FULL=1 all.  faults-table writes the tables of tests/faults/README.md anew.
 check-faults: all $B/faults/inject
 	BUILD=$B tests/faults/run $(if $(FULL),--full) || [ $$? = 77 ]
 faults-table: all $B/faults/inject

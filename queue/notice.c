@@ -153,6 +153,7 @@ enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, 
 	struct line *lines = calloc(e->count, sizeof *lines);
 	struct report r = begin(s, e, message);
 	bool failed = false, done = rcpt && lines;
+	if (!done) log_line(LEVEL_ERROR, "no report can be made now: %s", strerror(ENOMEM));
 	for (size_t i = 0; done && i < e->count; i++) {
 		const struct entry_rcpt *one = &e->rcpt[i];
 		if (!reportable(e, one)) continue;
@@ -166,7 +167,9 @@ enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, 
 		enum entry_state state = e->rcpt[i].state;
 		char text[ENTRY_TEXT];
 		snprintf(text, sizeof text, "%s", e->rcpt[i].text);
-		if (state != ENTRY_TODO && state != ENTRY_SETTLED) done = entry_mark(e, fd, i, ENTRY_SETTLED, text, e->rcpt[i].last) == 0;
+		int error = state != ENTRY_TODO && state != ENTRY_SETTLED ? entry_mark(e, fd, i, ENTRY_SETTLED, text, e->rcpt[i].last) : 0;
+		if (error) log_line(LEVEL_ERROR, "cannot write down that the sender is told: %s", strerror(error));
+		done = !error;
 	}
 	free(rcpt);
 	free(lines);
@@ -179,6 +182,7 @@ enum notice_result notice_delay(const struct spool *s, const struct entry *e, in
 	struct line *lines = calloc(e->count, sizeof *lines);
 	struct report r = begin(s, e, message);
 	bool done = rcpt && lines;
+	if (!done) log_line(LEVEL_ERROR, "no report can be made now: %s", strerror(ENOMEM));
 	r.until = until;
 	r.full = false;         /* RFC 3461 6.3: of a delay the header is enough */
 	for (size_t i = 0; done && i < e->count; i++) {

@@ -308,22 +308,6 @@ static int options(struct options *o, struct config *cf, int argc, char **argv)
 	return -1;
 }
 
-/* -f: an address with or without brackets; Postfix says MAILER-DAEMON for none.  NULL if it would break its header.  */
-static const char *clean_sender(char *out, size_t size, const char *s)
-{
-	size_t n = strlen(s);
-	if (n >= 2 && s[0] == '<' && s[n - 1] == '>') {
-		s++;
-		n -= 2;
-	}
-	if (n >= size) return NULL;
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f) return NULL;
-	snprintf(out, size, "%.*s", (int)n, s);
-	if (strcmp(out, "MAILER-DAEMON") == 0) *out = '\0';
-	return out;
-}
-
 /* For smtp-handler we need no limits of our own: it keeps them, and when it ends in whatever way, we read end of file and leave nothing
  * behind.  So no signal that may come to all of its processes shall end us first.  (SIGPIPE and SIGXFSZ it ignores, and so do we.)  */
 static void be_supervised(struct deliver *d, const char *id)
@@ -403,7 +387,7 @@ int main(int argc, char **argv)
 	log_open("maildir-deliver", d->id, d->peer, o.lmtp ? LOG_LINES : LOG_STATUS);
 	log_level((enum log_level)d->cf.log_level);
 	if (!configured) return bad_config(d, &o);
-	const char *from = clean_sender(sender, sizeof sender, o.sender);
+	const char *from = tools_sender(sender, sizeof sender, o.sender);
 	if (!from) return mda_exit(REPLY(BAD_SENDER_ARGUMENT));
 	_exit(run(d, &o, from));        /* exit(3) would have nothing to do */
 }

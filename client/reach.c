@@ -37,7 +37,7 @@ static int reach_path(const char *path, const struct teller *t, int *status)
 	bool fits = strlen(path) < sizeof sun.sun_path;
 	if (fits) strcpy(sun.sun_path, path);
 	errno = ENAMETOOLONG;
-	int fd = fits ? helper_connect(AF_UNIX, (const struct sockaddr *)&sun, sizeof sun, PATIENCE) : -1;
+	int fd = fits ? helper_connect((const struct sockaddr *)&sun, sizeof sun, "", PATIENCE) : -1;
 	*status = errno == ETIMEDOUT ? EX_TEMPFAIL : EX_UNAVAILABLE;
 	if (fd >= 0) say(t, "connected to %s", path);
 	else say(t, "%s: %s", path, strerror(errno));
@@ -69,7 +69,7 @@ int reach(const char *host, const char *port, int family, void (*tell)(void *ctx
 	for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
 		char where[64] = "?", number[16] = "?";
 		getnameinfo(a->ai_addr, a->ai_addrlen, where, sizeof where, number, sizeof number, NI_NUMERICHOST | NI_NUMERICSERV);
-		fd = helper_connect(a->ai_family, a->ai_addr, a->ai_addrlen, PATIENCE);
+		fd = helper_connect(a->ai_addr, a->ai_addrlen, "", PATIENCE);
 		if (fd >= 0) say(&t, "connected to %s port %s", where, number);
 		else say(&t, "%s port %s: %s", where, number, strerror(errno));
 		if (fd < 0 && *status != EX_TEMPFAIL) *status = errno == ETIMEDOUT ? EX_TEMPFAIL : EX_UNAVAILABLE;

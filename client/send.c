@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "send.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netdb.h>
@@ -19,6 +18,7 @@
 #include "address.h"
 #include "clock.h"
 #include "dns.h"
+#include "helper.h"
 #include "log.h"
 #include "route.h"
 #include "sandbox.h"
@@ -66,33 +66,12 @@ static int all(struct sending *s, int code, const char *status, const char *text
 
 /* --- servers --- */
 
-static bool bind_to(const struct config *cf, int fd, int family)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
-	if (!*cf->bind_address) return true;
-	if (family == AF_INET && inet_pton(AF_INET, cf->bind_address, &in.sin_addr) == 1) return bind(fd, (struct sockaddr *)&in, sizeof in) == 0;
-	if (family == AF_INET6 && inet_pton(AF_INET6, cf->bind_address, &in6.sin6_addr) == 1) return bind(fd, (struct sockaddr *)&in6, sizeof in6) == 0;
-	errno = EAFNOSUPPORT;   /* it is an address of the other kind: from there this server cannot be reached */
-	return false;
-}
-
 static int connect_to(const struct config *cf, const struct sockaddr *sa, socklen_t len)
 {
-	unsigned ms = cf->command_timeout < CONNECT ? (unsigned)cf->command_timeout : CONNECT;
-	struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 }, none = { 0 };
-	uint64_t end = millis() + ms;
-	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), got = -1;
-	if (fd < 0) return -1;
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  /* holds for connect too */
-	if (bind_to(cf, fd, sa->sa_family))
-		while ((got = connect(fd, sa, len)) != 0 && errno == EINTR && millis() < end) continue;
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);
-	if (got == 0 || errno == EISCONN) return fd;
-	int e = errno == EINPROGRESS || errno == EINTR || errno == EALREADY ? ETIMEDOUT : errno;
-	close(fd);
-	errno = e;
-	return -1;
+	struct timeval none = { 0 };
+	int fd = helper_connect(sa, len, cf->bind_address, cf->command_timeout);
+	if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);       /* the dialogue has limits of its own */
+	return fd;
 }
 
 static bool all_done(const struct letter *l)

@@ -52,16 +52,6 @@ const struct reply *outgoing_add(struct outgoing *o, const struct remote *r)
 	return NULL;
 }
 
-/* A directory of the queue; the first message makes it.  */
-static int folder(const struct outgoing *o, const char *name)
-{
-	int fd = openat(o->queue, name, DIRECTORY);
-	if (fd >= 0 || errno != ENOENT) return fd;
-	if (mkdirat(o->queue, name, 0700) != 0 && errno != EEXIST) return -1;
-	if (fsync(o->queue) != 0) return -1;
-	return openat(o->queue, name, DIRECTORY);
-}
-
 static void key_of(char key[ENTRY_KEY], const struct outgoing *o, size_t k) { snprintf(key, ENTRY_KEY, "%s-%zu", o->base, k); }
 
 /* Whether an older message of this session, or of another that was told the same id, still waits under one of the names to be.  */
@@ -83,8 +73,8 @@ static int create(struct outgoing *o)
 	enum { TRIES = 100 };
 	int e = owner_enter(o->uid, o->gid);
 	if (e) return e;
-	o->tmp = folder(o, "tmp");
-	o->message = o->tmp >= 0 ? folder(o, "message") : -1;
+	o->tmp = entry_folder(o->queue, "tmp");
+	o->message = o->tmp >= 0 ? entry_folder(o->queue, "message") : -1;
 	if (o->message < 0) return errno;
 	for (int i = 0; i < TRIES; i++) {
 		if (i == 0) snprintf(o->base, sizeof o->base, "%.50s", o->id);
@@ -156,6 +146,9 @@ static void head_of(char head[ENTRY_HEAD + 1], struct remote *const *r, size_t n
 	}
 }
 
+/* A report of what was delivered here goes nowhere, but has to have a name.  */
+static const char *goes_to(const struct remote *r) { return *r->destination ? r->destination : "localhost"; }
+
 static void entry_file(char out[ENTRY_NAME], const struct outgoing *o, size_t k, time_t now, const char *destination)
 {
 	char key[ENTRY_KEY];
@@ -169,17 +162,15 @@ static int write_entry(struct outgoing *o, struct remote *const *r, size_t n, ui
 	char head[ENTRY_HEAD + 1];
 	struct out f = { .n = 0 };
 	struct entry_sink sink = { put, &f };
-	bool local = !*r[0]->destination;
-	const char *destination = local ? "localhost" : r[0]->destination;
-	entry_file(name, o, ++o->entries, now, destination);
+	entry_file(name, o, ++o->entries, now, goes_to(r[0]));
 	head_of(head, r, n);
 	f.fd = openat(o->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (f.fd < 0) return errno;
-	entry_compose(&sink, &(struct entry){ .id = o->base, .sender = r[0]->sender, .destination = destination, .envid = o->dsn.envid, .head = head, .arrived = now, .octets = octets,
+	entry_compose(&sink, &(struct entry){ .id = o->base, .sender = r[0]->sender, .destination = goes_to(r[0]), .envid = o->dsn.envid, .head = head, .arrived = now, .octets = octets,
 		.full = o->dsn.ret == 'F', .headers = o->dsn.ret == 'H', .eightbit = o->eightbit, .utf8 = o->utf8 });
 	for (size_t i = 0; i < n; i++)
 		entry_compose_rcpt(&sink, &(struct entry_rcpt){ .address = r[i]->address, .orcpt = r[i]->dsn.orcpt, .notify = r[i]->dsn.notify,
-			.state = local ? ENTRY_DELIVERED : ENTRY_TODO, .text = NULL });
+			.state = *r[0]->destination ? ENTRY_TODO : ENTRY_DELIVERED, .text = NULL });
 	flush(&f);
 	int e = f.error ? f.error : fsync(f.fd) == 0 ? 0 : errno;
 	if (close(f.fd) != 0 && !e) e = errno;
@@ -220,7 +211,7 @@ int outgoing_stage(struct outgoing *o, uint64_t octets)
 static int publish_group(struct outgoing *o, const struct group *g)
 {
 	char name[ENTRY_NAME], to[ENTRY_NAME + 8];
-	entry_file(name, o, o->published + 1, g->now, *g->r[0]->destination ? g->r[0]->destination : "localhost");
+	entry_file(name, o, o->published + 1, g->now, goes_to(g->r[0]));
 	snprintf(to, sizeof to, "new/%s", name);
 	if (renameat(o->tmp, name, o->queue, to) != 0) return errno;
 	o->published++;
@@ -230,7 +221,7 @@ static int publish_group(struct outgoing *o, const struct group *g)
 int outgoing_publish(struct outgoing *o)
 {
 	char key[ENTRY_KEY];
-	int e = owner_enter(o->uid, o->gid), new = e ? -1 : folder(o, "new");
+	int e = owner_enter(o->uid, o->gid), new = e ? -1 : entry_folder(o->queue, "new");
 	if (!e && new < 0) e = errno;
 	while (!e && o->linked < o->entries) {
 		key_of(key, o, o->linked + 1);
@@ -250,7 +241,7 @@ static int retract_group(struct outgoing *o, const struct group *g)
 {
 	char name[ENTRY_NAME], key[ENTRY_KEY], in_new[ENTRY_NAME + 8];
 	size_t k = ++o->retracted;
-	entry_file(name, o, k, g->now, *g->r[0]->destination ? g->r[0]->destination : "localhost");
+	entry_file(name, o, k, g->now, goes_to(g->r[0]));
 	snprintf(in_new, sizeof in_new, "new/%s", name);
 	unlinkat(o->tmp, name, 0);
 	if (k <= o->published) unlinkat(o->queue, in_new, 0);

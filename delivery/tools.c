@@ -21,6 +21,21 @@ bool tools_parse(const struct config *cf, const char *text, struct path *p)
 	return !strchr(text, '@') && mailbox_parse(p, line);
 }
 
+const char *tools_sender(char *out, size_t size, const char *s)
+{
+	size_t n = strlen(s);
+	if (n >= 2 && s[0] == '<' && s[n - 1] == '>') {
+		s++;
+		n -= 2;
+	}
+	if (n >= size) return NULL;
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f) return NULL;
+	snprintf(out, size, "%.*s", (int)n, s);
+	if (strcmp(out, "MAILER-DAEMON") == 0) *out = '\0';
+	return out;
+}
+
 int tools_make(const struct resolver *r, const char *address)
 {
 	struct path p;

@@ -12,6 +12,9 @@
 /* An address as people write it: "user", "user@domain" or "<user@domain>"; a bare name is one of this host.  */
 bool tools_parse(const struct config *cf, const char *text, struct path *p);
 
+/* -f: an address with or without brackets, "" for none (MAILER-DAEMON, as Postfix says it), copied to `out`.  NULL if it would break its header.  */
+const char *tools_sender(char *out, size_t size, const char *s);
+
 /* --make USER@DOMAIN.  */
 int tools_make(const struct resolver *r, const char *address);
 

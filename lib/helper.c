@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "helper.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -56,18 +57,29 @@ static pid_t execute(char *argv[], char *const envp[], int fd, int at, char plac
 	return pid;
 }
 
-int helper_connect(int family, const struct sockaddr *addr, socklen_t len, uint64_t ms)
+static bool bind_to(int fd, int family, const char *from)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	if (family == AF_INET && inet_pton(AF_INET, from, &in.sin_addr) == 1) return bind(fd, (struct sockaddr *)&in, sizeof in) == 0;
+	if (family == AF_INET6 && inet_pton(AF_INET6, from, &in6.sin6_addr) == 1) return bind(fd, (struct sockaddr *)&in6, sizeof in6) == 0;
+	errno = EAFNOSUPPORT;
+	return false;
+}
+
+int helper_connect(const struct sockaddr *addr, socklen_t len, const char *from, uint64_t ms)
 {
 	if (ms > CONNECT_MOST) ms = CONNECT_MOST;
 	struct timeval limit = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 	uint64_t end = millis() + ms;
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) return -1;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  /* holds for connect too */
-	int got;
-	while ((got = connect(fd, addr, len)) != 0 && errno == EINTR && millis() < end) continue;
+	int got = -1;
+	if (!*from || bind_to(fd, addr->sa_family, from))
+		while ((got = connect(fd, addr, len)) != 0 && errno == EINTR && millis() < end) continue;
 	if (got == 0) return fd;
-	int why = errno == EINTR || errno == EAGAIN || errno == EINPROGRESS ? ETIMEDOUT : errno;
+	int why = errno == EINTR || errno == EAGAIN || errno == EINPROGRESS || errno == EALREADY ? ETIMEDOUT : errno;
 	close(fd);
 	errno = why;
 	return -1;
@@ -81,7 +93,7 @@ static int connect_unix(const char *path, uint64_t ms)
 		return -1;
 	}
 	strcpy(sun.sun_path, path);
-	return helper_connect(AF_UNIX, (struct sockaddr *)&sun, sizeof sun, ms);
+	return helper_connect((struct sockaddr *)&sun, sizeof sun, "", ms);
 }
 
 /* "HOST:PORT", an IPv6 address in brackets.  */
@@ -103,7 +115,7 @@ static int connect_tcp(const char *where, uint64_t ms)
 		return -1;
 	}
 	int fd = -1;
-	for (a = list; a && fd < 0; a = a->ai_next) fd = helper_connect(a->ai_family, a->ai_addr, a->ai_addrlen, ms);
+	for (a = list; a && fd < 0; a = a->ai_next) fd = helper_connect(a->ai_addr, a->ai_addrlen, "", ms);
 	int why = errno;
 	freeaddrinfo(list);
 	errno = why;

@@ -18,8 +18,9 @@ struct helper {
  * program's end can be written to before the program runs.  False after a line in the log.  */
 bool helper_open(struct helper *h, const char *where, uint64_t ms);
 
-/* A socket that is connected to an address within `ms` milliseconds (at most half a minute); -1 with errno.  */
-int helper_connect(int family, const struct sockaddr *addr, socklen_t len, uint64_t ms);
+/* A socket that is connected to an address within `ms` milliseconds (at most half a minute); -1 with errno.  `from` is the address of this host to do that from, as text,
+ * "" for any: EAFNOSUPPORT if it is of another kind.  The socket keeps the time limit for writing (SO_SNDTIMEO).  */
+int helper_connect(const struct sockaddr *addr, socklen_t len, const char *from, uint64_t ms);
 
 /* Whether it is such a place, and not a program.  */
 bool helper_is_socket(const char *where);

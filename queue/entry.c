@@ -2,6 +2,7 @@
 #include "entry.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +237,16 @@ bool entry_open(const struct entry *e)
 	for (size_t i = 0; i < e->count; i++)
 		if (e->rcpt[i].state != ENTRY_SETTLED) return true;
 	return false;
+}
+
+int entry_folder(int queue, const char *name)
+{
+	enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+	int fd = openat(queue, name, DIRECTORY);
+	if (fd >= 0 || errno != ENOENT) return fd;
+	if (mkdirat(queue, name, 0700) != 0 && errno != EEXIST) return -1;
+	if (fsync(queue) != 0) return -1;
+	return openat(queue, name, DIRECTORY);
 }
 
 /* --- names --- */

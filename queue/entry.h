@@ -79,6 +79,9 @@ int entry_count(struct entry *e, int fd);
 bool entry_todo(const struct entry *e);
 bool entry_open(const struct entry *e);
 
+/* A folder of the queue, made if it is missing; -1 with errno.  */
+int entry_folder(int queue, const char *name);
+
 /* The hash of a destination, in lower case; and names.  */
 uint64_t entry_hash(const char *destination);
 void entry_name(char out[ENTRY_NAME], time_t due, const char *key, uint64_t hash);

@@ -27,14 +27,6 @@ static int complain(const char *what, const char *why, int status)
 	return status;
 }
 
-static int folder(int queue, const char *name)
-{
-	int fd = openat(queue, name, DIRECTORY);
-	if (fd >= 0 || errno != ENOENT) return fd;
-	if (mkdirat(queue, name, 0700) != 0 && errno != EEXIST) return -1;
-	return openat(queue, name, DIRECTORY);
-}
-
 /* Whose the queue is, he works on it: what talks to the network must not be root.  */
 static int become_owner(const char *path, const struct stat *st)
 {
@@ -64,8 +56,8 @@ bool spool_open(struct spool *s, const struct config *cf, int *status)
 	if (s->queue < 0 && errno == ENOENT) return false;
 	if (s->queue < 0 || fstat(s->queue, &st) != 0) return *status = complain(cf->queue_dir, strerror(errno), errno == EACCES ? EX_NOPERM : EX_OSERR), false;
 	if ((*status = become_owner(cf->queue_dir, &st)) != EX_OK) return false;
-	bool good = (s->message = folder(s->queue, "message")) >= 0 && (s->host = folder(s->queue, "host")) >= 0;
-	for (int i = 0; good && i < SPOOL_PLACES; i++) good = (s->place[i] = folder(s->queue, places[i])) >= 0;
+	bool good = (s->message = entry_folder(s->queue, "message")) >= 0 && (s->host = entry_folder(s->queue, "host")) >= 0;
+	for (int i = 0; good && i < SPOOL_PLACES; i++) good = (s->place[i] = entry_folder(s->queue, places[i])) >= 0;
 	if (!good) *status = complain(cf->queue_dir, strerror(errno), EX_OSERR);
 	return good;
 }

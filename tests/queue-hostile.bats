@@ -7,10 +7,6 @@ load queue
 
 setup() { setup_queue; }
 
-relay_to() { ROUTE=(-o "relayhost=127.0.0.1:$PORT"); }
-box() { new_files "$ROOT/example.test/$1"; }
-log_has() { grep -qE -- "$1" "$LOG"; }
-
 # soon COMMAND...: it ends within seconds, whatever its status.
 soon() { clean_env SMTP_LOG=stderr timeout -k 1 "${SECONDS_MOST-5}" "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" "$@" 2>>"$LOG"; }
 

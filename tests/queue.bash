@@ -37,6 +37,10 @@ lay() {
 
 # queue ARGUMENT...: smtp-queue; `run` logs to $LOG.
 queue() { clean_env SMTP_LOG=stderr timeout 120 "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" "$@" 2>>"$LOG"; }
+# relay_to: everything goes to $PORT.
+relay_to() { ROUTE=(-o "relayhost=127.0.0.1:$PORT"); }
+box() { new_files "$ROOT/example.test/$1"; }
+log_has() { grep -qE -- "$1" "$LOG"; }
 run_at() { queue --now "$(($(date +%s) + $1))" run; }   # so many seconds from now
 waiting() { find "$QUEUE/new" "$QUEUE/wait" "$QUEUE/hold" -type f 2>/dev/null | wc -l; }
 queue_empty() { [ -z "$(find "$QUEUE" -path "$QUEUE/host/*" -prune -o -type f -print)" ]; }

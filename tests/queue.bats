@@ -7,10 +7,6 @@ load queue
 
 setup() { setup_queue; }
 
-relay_to() { ROUTE=(-o "relayhost=127.0.0.1:$PORT"); }
-box() { new_files "$ROOT/example.test/$1"; }
-log_has() { grep -qE -- "$1" "$LOG"; }
-
 # --- what may leave ---
 
 @test "who may send where: a stranger, a network that may relay; a list with members elsewhere; a domain that is relayed for all" {

@@ -6,11 +6,7 @@ load servers
 load tls
 load queue
 
-setup_file() {
-	certificate mx.example.test
-	export PASSWORDS=$BATS_FILE_TMPDIR/passwd
-	echo secret | "$(dirname "$HANDLER")/smtp-passwd" --set alice@example.test "$PASSWORDS"
-}
+setup_file() { accounts; }
 setup() {
 	setup_mail
 	SETTINGS+=(-o "tls_certs=$CERTS" -o "auth=may file:$PASSWORDS")

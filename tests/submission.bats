@@ -5,11 +5,7 @@ load helper
 load servers
 load tls
 
-setup_file() {
-	certificate mx.example.test
-	export PASSWORDS=$BATS_FILE_TMPDIR/passwd
-	echo secret | "$(dirname "$HANDLER")/smtp-passwd" --set alice@example.test "$PASSWORDS"
-}
+setup_file() { accounts; }
 setup() {
 	setup_mail
 	command -v openssl >/dev/null || skip "no openssl here"

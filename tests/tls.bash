@@ -9,6 +9,13 @@ certificate() {
 		-subj "/CN=$1" -addext "subjectAltName=DNS:$1" -days "${2:-2}" 2>/dev/null
 }
 
+# accounts: a certificate, and the password of alice@example.test, "secret", in $PASSWORDS.
+accounts() {
+	certificate mx.example.test
+	export PASSWORDS=$BATS_FILE_TMPDIR/passwd
+	echo secret | "$(dirname "$HANDLER")/smtp-passwd" --set alice@example.test "$PASSWORDS"
+}
+
 # smtp [SCRIPT]: Python, with a connected smtplib.SMTP `s`, `tls` to begin TLS with (nothing is verified), and reply() for a command.
 smtp() {
 	clean_env timeout "${LIMIT:-60}" "$PYTHON" - "$HOST" "$PORT" <<E

@@ -3,6 +3,7 @@
  * with STARTTLS, a handshake and another EHLO between.  bulk: each of the COUNT is a message of 10 MiB to bench@example.test over TLS, SESSIONS connections in all.
  * SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -37,7 +38,12 @@ static bool reply(struct peer *p, char code)
 	}
 }
 
-static bool ask(struct peer *p, const char *line, char code) { return put(p, line, strlen(line)) && reply(p, code); }
+static bool ask(struct peer *p, const char *line, char code)
+{
+	if (put(p, line, strlen(line)) && reply(p, code)) return true;
+	fprintf(stderr, "connect: no good answer to %s", line);
+	return false;
+}
 
 static bool handshake(struct peer *p)
 {
@@ -45,7 +51,10 @@ static bool handshake(struct peer *p)
 	if (!ctx) ctx = SSL_CTX_new(TLS_client_method());       /* verifies nothing, resumes nothing */
 	if (!ctx || !ask(p, "STARTTLS\r\n", '2')) return false;
 	SSL *tls = SSL_new(ctx);
-	if (!tls || SSL_set_fd(tls, p->fd) != 1 || SSL_connect(tls) != 1) return false;
+	if (!tls || SSL_set_fd(tls, p->fd) != 1 || SSL_connect(tls) != 1) {
+		ERR_print_errors_fp(stderr);
+		return false;
+	}
 	p->tls = tls;
 	return ask(p, "EHLO client.example.org\r\n", '2');
 }

@@ -31,9 +31,9 @@ LIB = access address beside clock complete config data dovecot dsn envelope help
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify outgoing tools alias alias-list alias-text alias-compile quota names channel monitor writer program) queue/entry
 SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit)
-TLS = tls $(addprefix tls/,certificate serve stream walls)
+TLS = tls $(addprefix tls/,certificate serve stream walls to-server)
 CLIENT_DNS = $(addprefix client/,dns ask)
-CLIENT = client $(addprefix client/,dialogue reach secure show send transfer route) $(CLIENT_DNS) tls/stream delivery/names
+CLIENT = client $(addprefix client/,dialogue reach secure show send transfer route) $(CLIENT_DNS) delivery/names
 # Of smtp-queue.
 REPORT = $(addprefix queue/,report report-fields report-text)
 QUEUE = queue $(addprefix queue/,entry spool pass work notice list) $(REPORT) client/route
@@ -42,7 +42,7 @@ PASSWD = passwd $(addprefix passwd/,table ask change)
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".
 IDN_LIBS ?= -Wl,-Bstatic -lidn2 -lunistring -Wl,-Bdynamic
 DELIVER_LIBS ?= -Wl,-Bstatic -lcdb -lidn2 -lunistring -Wl,-Bdynamic
-# Of smtp-tls and smtp-client only, and from the archives too: to load the libraries is a third of the cost of its start.
+# Of smtp-tls only, and from the archives too: to load the libraries is a third of the cost of its start.
 TLS_LIBS ?= -Wl,-Bstatic -lssl -lcrypto -Wl,-Bdynamic
 STATIC_LIBS = $(foreach l,cdb idn2 unistring,$(shell $(CC) -print-file-name=lib$(l).a))
 
@@ -56,7 +56,7 @@ $B/maildir-deliver: $(DELIVER:%=$B/obj/%.o) $B/libsmtp.a
 $B/smtp-tls: $(TLS:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ $(TLS_LIBS) -ldl
 $B/smtp-client: $(CLIENT:%=$B/obj/%.o) $B/libsmtp.a
-	$(CC) $(LINK) -o $@ $^ $(TLS_LIBS) $(IDN_LIBS) -lresolv -ldl
+	$(CC) $(LINK) -o $@ $^ $(IDN_LIBS) -lresolv -ldl
 $B/smtp-passwd: $(PASSWD:%=$B/obj/%.o) $B/libsmtp.a
 	$(CC) $(LINK) -o $@ $^ -lcrypt -ldl
 $B/sendmail: $(SENDMAIL:%=$B/obj/%.o) $B/libsmtp.a

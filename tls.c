@@ -27,6 +27,7 @@
 #include "serve.h"
 #include "stream.h"
 #include "systemd.h"
+#include "to-server.h"
 #include "walls.h"
 
 /* What a handshake has found out, in words fit for a line or an environment: "-" for none.  */
@@ -49,7 +50,8 @@ static const char usage[] =
 	"       smtp-tls [--show-config | --version | --help]\n"
 	"\n"
 	"The first form speaks TLS with the client on standard input and output, and executes the program with the\n"
-	"plain text on its own; for port 465.  The second is started by smtp-handler, or by smtp-tls.socket.\n"
+	"plain text on its own; for port 465.  The second is started by smtp-handler, or by smtp-tls.socket.  (There is\n"
+	"a third, --to-server, for smtp-client.)\n"
 	"  -C file         read this configuration instead of " CONFIG_FILE "\n"
 	"  -o name=value   override a setting\n"
 	"  --show-config   print what is in force, and where each value came from\n"
@@ -318,6 +320,7 @@ int main(int argc, char **argv)
 {
 	struct tls *t = &tls;
 	bool order = false;
+	if (argc > 1 && strcmp(argv[1], "--to-server") == 0) return tls_to_server(argc - 2, argv + 2);
 	int status = options(&t->cf, argc, argv, &order), passed = status < 0 && !order ? systemd_connection() : -1;
 	if (status >= 0) return status;
 	if (passed >= 0 && (dup2(passed, 0) != 0 || dup2(passed, 1) != 1 || close(passed) != 0)) return EX_TEMPFAIL;

@@ -165,10 +165,7 @@ static int begin_tls(struct dialogue *d)
 	char line[700];
 	const char *host = config_scheme(d->host, "unix:") ? "localhost" : d->host;
 	d->fd = secure_start(d->fd, host, d->ca, d->verify, d->cf->sandbox, limit(d, HANDSHAKE), &s, &d->tls_process);
-	if (d->fd < 0) {
-		d->tls_process = 0;
-		return give_up(d, EX_PROTOCOL, "no TLS", s.why);
-	}
+	if (d->fd < 0) return give_up(d, EX_PROTOCOL, "no TLS", s.why);
 	snprintf(line, sizeof line, "%s %s", s.version, s.cipher);
 	tell(d, line);
 	snprintf(line, sizeof line, "certificate: %s, by %s, until %s", s.subject, s.issuer, s.until);

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
+#include <resolv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +68,6 @@ static enum transfer_result begin_tls(struct talk *t)
 		return TRANSFER_DONE;   /* it changed its mind, and the dialogue goes on */
 	}
 	t->fd = secure_start(t->fd, t->p->name, "", t->p->route.policy == POLICY_VERIFY, cf->sandbox, (unsigned)cf->command_timeout, &t->tls, &t->child);
-	if (t->fd < 0) t->child = 0;    /* it has ended, and its number may be another's by now */
 	if (t->fd < 0) return no_tls(t, t->tls.why);
 	return hop_again(&t->hop, t->fd, our_name(cf)) ? TRANSFER_DONE : next(t, &t->hop.reply.reply, "it does not greet within TLS");
 }
@@ -85,7 +84,7 @@ static bool read_secret(const char *file, char secret[512])
 	return strchr(secret, ':');
 }
 
-static void encode(char *out, const char *text, size_t n) { EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n); }
+static void encode(char *out, size_t size, const char *text, size_t n) { b64_ntop((const unsigned char *)text, n, out, size); }
 
 static bool offers(const struct talk *t, const char *mechanism)
 {
@@ -112,18 +111,18 @@ static enum transfer_result log_in(struct talk *t)
 		int n = snprintf(plain + 1, sizeof plain - 1, "%s%c%s", secret, '\0', password) + 1;
 		plain[0] = '\0';
 		memcpy(line, "AUTH PLAIN ", 11);
-		encode(line + 11, plain, (size_t)n);
+		encode(line + 11, sizeof line - 11, plain, (size_t)n);
 		r = hop_command(&t->hop, line);
 	} else {
 		r = hop_ask(&t->hop, "AUTH LOGIN", 334);
-		encode(line, secret, strlen(secret));
+		encode(line, sizeof line, secret, strlen(secret));
 		if (r->code == 334) r = hop_ask(&t->hop, line, 334);
-		encode(line, password, strlen(password));
+		encode(line, sizeof line, password, strlen(password));
 		if (r->code == 334) r = hop_ask(&t->hop, line, 235);
 	}
-	OPENSSL_cleanse(secret, sizeof secret);
-	OPENSSL_cleanse(plain, sizeof plain);
-	OPENSSL_cleanse(line, sizeof line);
+	explicit_bzero(secret, sizeof secret);
+	explicit_bzero(plain, sizeof plain);
+	explicit_bzero(line, sizeof line);
 	if (r->code == 235 && t->hop.open) return TRANSFER_DONE;
 	if (!t->hop.open) return next(t, NULL, "AUTH failed");
 	/* a wrong password is for the administrator to mend, and no reason to lose mail */

@@ -37,6 +37,7 @@ struct pass {
 	size_t count, turn;     /* destinations; whose turn it is */
 	struct worker *worker;
 	size_t running, parallel, per;
+	uint64_t looked_new;    /* when */
 	bool exhausted;         /* no more processes can be had */
 	bool moved;             /* something was done since the queue was last read: it is worth another look */
 	int stuck;              /* errno, if something new cannot be moved */
@@ -107,6 +108,15 @@ static bool take_in(struct pass *p)
 	}
 	spool_free(&new);
 	return n > 0;
+}
+
+/* Once a second is enough, but before the end: a directory that much has passed through stays long, and when something is new all that waits is read again.  */
+static bool look_new(struct pass *p, bool at_once)
+{
+	uint64_t now = millis();
+	if (!at_once && now - p->looked_new < LOOK_NEW * 1000) return false;
+	p->looked_new = now;
+	return take_in(p);
 }
 
 static struct destination *find_in(struct destination *to, size_t count, uint64_t hash)
@@ -301,7 +311,7 @@ bool pass_run(const struct spool *s)
 		bool idle = p.running == 0;     /* and nothing can be started */
 		if (idle && (p.exhausted || clock_stop_asked())) break;
 		if (!idle) wait_a_second(&p, &child);
-		bool new = take_in(&p);
+		bool new = look_new(&p, idle);
 		if (idle && !new && !p.moved) break;
 		if (!idle && !new && millis() - looked <= LOOK_ALL * 1000) continue;
 		good = look(&p);

@@ -80,20 +80,22 @@ static bool build(const struct spool *s, const struct entry *e, struct arguments
 	return true;
 }
 
-/* Start it; the answers come from *from.  */
+/* Start it; the answers come from *from.  vfork: the child has our memory until it is the client.  */
 static pid_t start(struct arguments *a, int message, int *from)
 {
 	int out[2];
+	char place[512];
+	volatile int failure = 0;
 	if (pipe2(out, O_CLOEXEC) != 0) return -1;
-	pid_t pid = fork();
+	pid_t pid = vfork();
 	if (pid == 0) {
-		char place[512];
 		prctl(PR_SET_PDEATHSIG, SIGKILL);       /* nobody would write down what it comes to */
 		if (dup2(message, 0) != 0 || dup2(out[1], 1) != 1) _exit(EX_OSERR);
 		for (unsigned i = 0; (a->argv[0] = (char *)beside("smtp-client", i, place, sizeof place)); i++) execv(a->argv[0], a->argv);
-		log_line(LEVEL_ERROR, "cannot execute smtp-client: %s", strerror(errno));
+		failure = errno;
 		_exit(EX_OSFILE);
 	}
+	if (failure) log_line(LEVEL_ERROR, "cannot execute smtp-client: %s", strerror(failure));
 	close(out[1]);
 	*from = out[0];
 	if (pid < 0) close(out[0]);

@@ -16,11 +16,12 @@
 #include "clock.h"
 #include "relay.h"
 #include "submit.h"
+#include "xtext.h"
 
 static struct sendmail sendmail;
 
 static const char usage[] =
-	"usage: sendmail [-i] [-t] [-f sender] [-F name] [-v] [recipient]... < message\n"
+	"usage: sendmail [-i] [-t] [-f sender] [-F name] [-N when] [-R what] [-V id] [-v] [recipient]... < message\n"
 	"       sendmail -bs | -bi | -bv address... | -q | --help | --version\n"
 	"\n"
 	"Submits a message to the mail system of this host.\n"
@@ -28,6 +29,7 @@ static const char usage[] =
 	"  -i, -oi    a line with a single dot does not end the message\n"
 	"  -f, -r     the sender (default: the user's name)\n"
 	"  -F         the sender's name for people, for a message without From\n"
+	"  -N         when to report: never, or of success, failure, delay, with commas; -R full or hdrs, what then comes back; -V an id to name\n"
 	"  -v         tell what the server says\n"
 	"  -bs        speak SMTP with it; -bi rebuild the alias table; -bv where mail would go\n"
 	"Other options of sendmail are taken and have no effect.  See sendmail(8).\n";
@@ -96,6 +98,8 @@ static char options(struct sendmail *m, int argc, char **argv)
 	static const struct option longs[] = { { "help", no_argument, NULL, 1 }, { "version", no_argument, NULL, 2 }, { NULL, 0, NULL, 0 } };
 	const char *called = program_name(argv[0]);
 	char mode = strcmp(called, "newaliases") == 0 ? 'i' : strcmp(called, "mailq") == 0 ? 'p' : 'm';
+	char envid[3 * DSN_ENVID + 1];
+	bool good = true;
 	int opt;
 	m->dots = true;
 	while ((opt = getopt_long(argc, argv, "+A:B:C:DF:GIL:N:O:R:UV:X:b:cd::e:f:h:imno:p:q::r:tv", longs, NULL)) != -1) {
@@ -104,6 +108,9 @@ static char options(struct sendmail *m, int argc, char **argv)
 		case 2: return 'V';
 		case 'C': m->cf.file = optarg; break;
 		case 'D': mode = 'd'; break;
+		case 'N': good = dsn_notify(&m->notify, optarg); break;
+		case 'R': good = dsn_ret(&m->dsn, optarg); break;
+		case 'V': good = xtext_encode(envid, sizeof envid, optarg) && dsn_envid(&m->dsn, envid); break;
 		case 'F': m->full_name = optarg; break;
 		case 'I': mode = 'i'; break;
 		case 'b': mode = *optarg && !optarg[1] && strchr("Ddimpsv", *optarg) ? *optarg : 0; break;
@@ -118,7 +125,7 @@ static char options(struct sendmail *m, int argc, char **argv)
 		case '?': mode = 0; break;
 		default: break;         /* of no use to us, and no reason to fail */
 		}
-		if (!mode) return 0;
+		if (!mode || !good) return 0;
 	}
 	return mode;
 }

@@ -47,19 +47,29 @@ static const char *our_name(const struct config *cf) { return *cf->helo_name ? c
 
 /* --- TLS and AUTH --- */
 
+/* RFC 8314: there is nothing else on this port.  */
+static bool tls_first(const struct talk *t) { return strcmp(t->p->route.port, "465") == 0; }
+
 static enum transfer_result no_tls(struct talk *t, const char *why)
 {
 	char text[300];
-	if (t->p->route.policy < POLICY_ENCRYPT) return TRANSFER_PLAIN;
-	snprintf(text, sizeof text, "TLS is required (tls_policy) and cannot be had: %.200s", why);
+	if (t->p->route.policy < POLICY_ENCRYPT && !tls_first(t)) return TRANSFER_PLAIN;
+	snprintf(text, sizeof text, "TLS is required (%s) and cannot be had: %.200s", tls_first(t) ? "port 465" : "tls_policy", why);
 	transfer_say(t->p->why, 400, "4.7.5", t->p->name, text);
 	return TRANSFER_NEXT;
 }
 
-static enum transfer_result begin_tls(struct talk *t)
+/* From here on all is said within TLS.  NULL, or why not.  */
+static const char *secure(struct talk *t)
 {
 	const struct config *cf = t->l->cf;
-	bool must = t->p->route.policy >= POLICY_ENCRYPT, wanted = t->p->route.policy != POLICY_NONE && !t->p->plain;
+	t->fd = secure_start(t->fd, t->p->name, "", t->p->route.policy == POLICY_VERIFY, cf->sandbox, (unsigned)cf->command_timeout, &t->tls, &t->child);
+	return t->fd < 0 ? t->tls.why : NULL;
+}
+
+static enum transfer_result begin_tls(struct talk *t)
+{
+	bool must = t->p->route.policy >= POLICY_ENCRYPT, wanted = t->p->route.policy != POLICY_NONE && !t->p->plain && !t->child;
 	if (!wanted) return TRANSFER_DONE;
 	if (!t->hop.starttls) return must ? no_tls(t, "the server does not offer it") : TRANSFER_DONE;
 	const struct reply *r = hop_command(&t->hop, "STARTTLS");
@@ -67,9 +77,9 @@ static enum transfer_result begin_tls(struct talk *t)
 		if (!t->hop.open || must) return no_tls(t, r->text);
 		return TRANSFER_DONE;   /* it changed its mind, and the dialogue goes on */
 	}
-	t->fd = secure_start(t->fd, t->p->name, "", t->p->route.policy == POLICY_VERIFY, cf->sandbox, (unsigned)cf->command_timeout, &t->tls, &t->child);
-	if (t->fd < 0) return no_tls(t, t->tls.why);
-	return hop_again(&t->hop, t->fd, our_name(cf)) ? TRANSFER_DONE : next(t, &t->hop.reply.reply, "it does not greet within TLS");
+	const char *why = secure(t);
+	if (why) return no_tls(t, why);
+	return hop_again(&t->hop, t->fd, our_name(t->l->cf)) ? TRANSFER_DONE : next(t, &t->hop.reply.reply, "it does not greet within TLS");
 }
 
 /* "user:password", the first line of the file.  */
@@ -265,6 +275,8 @@ static enum transfer_result refuse_all(struct talk *t, const char *status, const
 static enum transfer_result begin(struct talk *t)
 {
 	const struct config *cf = t->l->cf;
+	const char *why = tls_first(t) ? secure(t) : NULL;
+	if (why) return no_tls(t, why);
 	bool greeted = hop_open(&t->hop, t->fd, HOP_SMTP, (unsigned)cf->command_timeout, clock_deadline((unsigned)cf->session_timeout), our_name(cf));
 	t->hop.io.write_ms = (unsigned)cf->data_timeout;
 	t->hop.utf8 = t->l->utf8;

@@ -121,11 +121,11 @@ static bool transact(struct sendmail *m, struct fields have)
 {
 	unsigned offered = 0, before = undone(m), most = m->hop.rcpt_max ? m->hop.rcpt_max : RCPT_MAX;
 	bool utf8 = m->utf8 || m->utf8_header;
-	hop_mail(&m->hop, &(struct hop_mail){ m->sender, m->size, utf8, m->eightbit || utf8, .auth = "" });
+	hop_mail(&m->hop, &(struct hop_mail){ m->sender, m->size, utf8, m->eightbit || utf8, .auth = "", .dsn = &m->dsn });
 	struct recipient *due = m->rcpts, *r;
 	for (r = m->rcpts; r && offered < most; r = r->next) {
 		if (r->done) continue;
-		hop_rcpt(&m->hop, r->address, NULL);
+		hop_rcpt(&m->hop, r->address, &m->notify);
 		offered++;
 		if (!m->hop.pipelining || offered % PIPELINED == 0) settle(m, &due, r->next);
 	}

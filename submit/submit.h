@@ -19,6 +19,8 @@ struct sendmail {
 	struct config cf;
 	bool from_header, dots, verbose;        /* -t; a single dot ends the message; -v */
 	const char *sender_arg, *full_name;
+	struct dsn_mail dsn;            /* -R, -V */
+	struct dsn_rcpt notify;         /* -N, for each recipient */
 	char sender[PATH_MAX_LEN + 1];  /* of the envelope; "" is the null sender */
 	char author[PATH_MAX_LEN + 1];  /* for a message without From */
 	char name[NAME_MAX_LEN + 1];    /* the author's for people, or "" */

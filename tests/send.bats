@@ -130,3 +130,36 @@ a . b^M$
 		stop_all
 	done
 }
+
+# in_net SCRIPT...: a shell in a network of its own, where every port is free.
+in_net() {
+	local enter=(unshare --net)
+	[ "$(id -u)" = 0 ] || enter=(unshare --map-root-user --net)
+	"${enter[@]}" ip link set lo up 2>/dev/null || skip "no network of its own can be made here"
+	clean_env "${enter[@]}" bash -c 'ip link set lo up && . /dev/stdin' "$@"
+}
+
+@test "port 465 is TLS from the first octet, whatever the policy, with a relay's password or without" {
+	command -v systemd-socket-activate >/dev/null || skip "systemd-socket-activate is not installed"
+	printf 'alice@example.test:secret\n' >"$SECRET"
+	chmod 644 "$SECRET"
+	run in_net "$BATS_TEST_TMPDIR" "$BUILD" "$CERTS/mx.example.test/fullchain.pem" "$SECRET" "${SETTINGS[@]}" <<-'E'
+		dir=$0 build=$1 authority=$2 secret=$3
+		shift 3
+		systemd-socket-activate --inetd --accept -l 127.0.0.1:465 "$build/smtp-tls" "$@" "$build/smtp-handler" "$@" 2>"$dir/server" &
+		server=$!
+		until grep -q '^Listening' "$dir/server" || ! kill -0 $server; do :; done
+		printf 'Subject: x\n\nhello\n' >"$dir/message"
+		send() { SSL_CERT_FILE=$authority timeout 60 "$build/smtp-client" -C /dev/null -o hostname=client.example.org "$@" <"$dir/message"; }
+		for policy in may none encrypt; do send -o tls_policy=$policy --send --to 127.0.0.1:465 -f a@b.example alice@example.test; done
+		send -o tls_policy=verify --send --to 127.0.0.1:465 -f a@b.example alice@example.test
+		send -o tls_policy=encrypt -o relayhost=127.0.0.1:465 -o "relay_auth=$secret" --send --mx example.test -f a@b.example alice@example.test
+		kill $server
+	E
+	echo "$output"
+	[ "$(grep -c '^# 127.0.0.1 \[127.0.0.1\]:465 TLS1.3 TLS_.* unverified' <<<"$output")" = 4 ]
+	[ "$(grep -c '^250 2.0.0 127.0.0.1 Ok, stored' <<<"$output")" = 4 ]
+	[ "$(grep -c '^400 4.7.5 127.0.0.1 TLS is required (port 465) and cannot be had: the certificate: ' <<<"$output")" = 1 ]
+	[ "$(stored 4 | grep -c 'with ESMTPS id')" = 3 ]
+	[ "$(stored 4 | grep -c 'with ESMTPSA id')" = 1 ]
+}

@@ -3,6 +3,7 @@
 # shellcheck disable=SC2030,SC2031,SC2034
 load helper
 load servers
+load queue
 
 setup() {
 	setup_mail
@@ -197,4 +198,23 @@ program() { need_program "$1"; listen; }
 	(cd "$DIR" && git init -q . && clean_env HOME="$DIR" timeout 60 git -c user.name=A -c user.email=a@example.test send-email --quiet --confirm=never \
 		--smtp-server="$DIR/sendmail" --to alice@example.test --suppress-cc=all 0001-x.patch)
 	got $alice | grep -q '^Subject: \[PATCH\] x'
+}
+
+@test "-N, -R, -V: what the sender wants to be told, and by which id" {
+	setup_queue
+	listen
+	printf 'Subject: x\n\nhello\n' | sendmail -N success,failure -R hdrs -V 'id 7+8' alice@example.test
+	printf 'Subject: y\n\nhello\n' | sendmail alice@example.test
+	[ "$(count "$ROOT/$alice")" = 2 ]
+	clean_env SMTP_LOG=stderr timeout 60 "$(dirname "$HANDLER")/smtp-queue" "${SETTINGS[@]}" run
+	# one report, of the one it was asked for
+	[ "$(count "$ROOT/${ME#*@}/${ME%@*}")" = 1 ]
+	run cat "$(new_files "$ROOT/${ME#*@}/${ME%@*}")"
+	[[ $output == *$'\nOriginal-Envelope-Id: id 7+8\n'*$'\nAction: delivered\n'* ]]
+	[[ $output != *hello* ]]
+	for wrong in '-N sometimes' '-N never,success' '-R all' "-V $(printf '%0101d' 0)"; do
+		# shellcheck disable=SC2086
+		run -64 sendmail $wrong alice@example.test </dev/null
+	done
+	run -0 sendmail -N never alice@example.test <<<hello
 }

@@ -33,6 +33,7 @@ static struct sending {
 	struct dns dns;
 	struct peer_at peer;
 	bool reached;                   /* a server has answered */
+	uint64_t end;                   /* no other address is tried after this time: each may take its own for every answer */
 	char why[LETTER_TEXT];          /* of those that nobody has said anything of */
 } sending;
 
@@ -85,6 +86,8 @@ static bool all_done(const struct letter *l)
 static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t len)
 {
 	char *address = s->peer.address, text[200];
+	if (s->end && millis() > s->end) return true;
+	if (!s->end) s->end = millis() + s->letter.cf->command_timeout;
 	if (getnameinfo(sa, len, address, sizeof s->peer.address, NULL, 0, NI_NUMERICHOST) != 0) strcpy(address, "?");
 	for (int round = 0; round < 2; round++) {
 		int fd = connect_to(s->letter.cf, sa, len);
@@ -159,8 +162,9 @@ static int try_mx(struct sending *s)
 	bool permanent = true;
 	for (size_t i = 0; i < hosts.count && left > 0 && !all_done(&s->letter); i++) {
 		*s->why = '\0';
-		if (try_dns(s, hosts.host[i].name, &left)) break;
+		bool over = try_dns(s, hosts.host[i].name, &left);
 		permanent &= *s->why == '5';
+		if (over) break;
 	}
 	if (!permanent && *s->why == '5') transfer_say(s->why, 400, "4.4.1", "", "no mail exchanger of the domain can be reached now");
 	print_rest(s);

@@ -220,6 +220,7 @@ void spool_sweep(const struct spool *s)
 	if (whole) sweep(s->message, all, time(NULL));
 	flock(s->queue, LOCK_UN);
 	sweep(tmp, NULL, time(NULL));
+	sweep(s->host, NULL, time(NULL));       /* of those that nobody writes to any more */
 	for (int i = 0; i < SPOOL_PLACES; i++) spool_free(&all[i]);
 	if (tmp >= 0) close(tmp);
 }

@@ -39,7 +39,7 @@ bool spool_remove(const struct spool *s, enum spool_place place, const struct en
 /* The message of an entry, for reading; -1.  */
 int spool_message(const struct spool *s, const struct entry_id *id);
 
-/* Remove what a crash has left more than 36 hours ago: files in tmp/, messages without an entry.  Before there are any child processes.  */
+/* Remove what a crash has left more than 36 hours ago: files in tmp/, messages without an entry; and what is known of hosts that nobody has tried since.  Before there are any child processes.  */
 void spool_sweep(const struct spool *s);
 
 #endif

@@ -203,9 +203,10 @@ END
 	left=$(find "$QUEUE/message" -name 'ab*' | wc -l)
 	kept=$(find "$QUEUE/hold" "$QUEUE/wait" -name '*.ab*' | wc -l)
 	[ "$left" -ge "$kept" ] || { echo "$left messages of $kept entries"; return 1; }
-	touch "$QUEUE/message/ffff.1-1"
+	touch "$QUEUE/message/ffff.1-1" "$QUEUE/host/0123456789abcdef"
 	owned
 	sweep
 	[ ! -e "$QUEUE/message/ffff.1-1" ]
+	[ ! -e "$QUEUE/host/0123456789abcdef" ]
 	[ "$(find "$QUEUE/message" -name 'ab*' | wc -l)" = "$left" ]
 }

@@ -163,3 +163,32 @@ in_net() {
 	[ "$(stored 4 | grep -c 'with ESMTPS id')" = 3 ]
 	[ "$(stored 4 | grep -c 'with ESMTPSA id')" = 1 ]
 }
+
+@test "a host of many addresses, each silent: no other one is begun when a whole answer's time has passed" {
+	local i zone=$BATS_TEST_TMPDIR/zone
+	for i in 1 2 3 4 5; do echo "mx.tarpit.example A 192.0.2.$i"; done >"$zone"
+	echo 'tarpit.example MX 10 mx.tarpit.example' >>"$zone"
+	run in_net "$BATS_TEST_TMPDIR" "$BUILD" "$PYTHON" "$TESTS" <<-'E'
+		for i in 1 2 3 4 5; do ip addr add 192.0.2.$i dev lo; done
+		"$2" "$3/dns-server.py" "$0/zone" --port-file "$0/dns" &
+		dns=$!
+		# it takes connections, and says nothing
+		"$2" -c 'import socket, sys
+s = socket.create_server(("", 25))
+open(sys.argv[1], "w").close()
+kept = []
+while True:
+    c, who = s.accept()
+    kept.append(c)
+    print("met at", c.getsockname()[0], flush=True)' "$0/met" &
+		pit=$!
+		until [ -s "$0/dns" ] && [ -e "$0/met" ]; do :; done
+		printf 'Subject: x\n\nhello\n' | timeout 60 "$1/smtp-client" -C /dev/null -o "dns=127.0.0.1:$(cat "$0/dns")" -o command_timeout=700ms --send --mx tarpit.example -f a@b.example c@tarpit.example
+		echo "status $?"
+		kill $dns $pit
+	E
+	echo "$output"
+	[[ $output == *'400 4.4.2 mx.tarpit.example '*'status 69'* ]]
+	[ "$(grep -c '^met at' <<<"$output")" -ge 1 ]
+	[ "$(grep -c '^met at' <<<"$output")" -le 2 ]
+}

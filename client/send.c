@@ -93,13 +93,13 @@ static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t 
 		int fd = connect_to(s->letter.cf, sa, len);
 		if (fd < 0) {
 			snprintf(text, sizeof text, "cannot connect to %s port %s: %s", address, s->peer.route.port, strerror(errno));
-			transfer_say(s->why, 400, "4.4.1", s->peer.name, text);
+			transfer_say(s->why, OUR_LATER, "4.4.1", s->peer.name, text);
 			return false;
 		}
 		*s->peer.why = '\0';
 		enum transfer_result r = transfer(&s->letter, &s->peer, fd);
 		if (*s->peer.why) strcpy(s->why, s->peer.why);
-		s->reached |= r == TRANSFER_DONE || strncmp(s->why, "400 4.4.", 8) != 0;
+		s->reached |= r == TRANSFER_DONE || strncmp(s->why, "499 4.4.", 8) != 0;
 		if (r != TRANSFER_PLAIN) return all_done(&s->letter);
 		s->peer.plain = true;   /* RFC 7435: better than nothing */
 	}
@@ -113,7 +113,7 @@ static bool try_dns(struct sending *s, const char *host, unsigned *left)
 	enum dns_result r = dns_addresses(&s->dns, host, (unsigned)atoi(s->peer.route.port), &found);
 	s->peer.name = host;
 	s->peer.plain = false;
-	if (r != DNS_OK) transfer_say(s->why, r == DNS_LATER ? 400 : 500, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
+	if (r != DNS_OK) transfer_say(s->why, r == DNS_LATER ? OUR_LATER : OUR_NEVER, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
 	for (size_t i = 0; r == DNS_OK && i < found.count && *left > 0; i++, --*left)
 		if (try_address(s, &found.address[i].u.sa, found.address[i].len)) return true;
 	return false;
@@ -133,7 +133,7 @@ static void try_named(struct sending *s)
 	s->peer.self_allowed = true;
 	if (literal) hints.ai_flags = AI_NUMERICHOST;
 	int e = getaddrinfo(name, s->peer.route.port, &hints, &list);
-	if (e) transfer_say(s->why, 400, "4.4.3", host, gai_strerror(e));
+	if (e) transfer_say(s->why, OUR_LATER, "4.4.3", host, gai_strerror(e));
 	unsigned left = MOST_ADDRESSES;
 	for (struct addrinfo *a = list; a && left-- > 0; a = a->ai_next)
 		if (try_address(s, a->ai_addr, a->ai_addrlen)) break;
@@ -146,17 +146,17 @@ static int try_mx(struct sending *s)
 	char self[1024];
 	const struct config *cf = s->letter.cf;
 	unsigned left = MOST_ADDRESSES, ms = cf->command_timeout < CONNECT ? (unsigned)cf->command_timeout : CONNECT;
-	if (!dns_open(&s->dns, cf->dns, ms)) return all(s, 400, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
+	if (!dns_open(&s->dns, cf->dns, ms)) return all(s, OUR_LATER, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
 	snprintf(self, sizeof self, "%s %s", cf->hostname, cf->helo_name);
 	if (*s->mx == '[') {
 		if (!try_dns(s, s->mx, &left)) print_rest(s);
 		return s->reached ? EX_OK : EX_UNAVAILABLE;
 	}
 	switch (dns_mx(&s->dns, s->mx, self, &hosts)) {
-	case DNS_NONE: return all(s, 500, "5.1.2", dns_why(&s->dns), EX_OK);
-	case DNS_NULL_MX: return all(s, 500, "5.1.10", "the domain takes no mail (null MX)", EX_OK);
-	case DNS_SELF: return all(s, 500, "5.4.6", "the mail exchanger of the domain is this host, which does not know the domain: a mail loop", EX_OK);
-	case DNS_LATER: return all(s, 400, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
+	case DNS_NONE: return all(s, OUR_NEVER, "5.1.2", dns_why(&s->dns), EX_OK);
+	case DNS_NULL_MX: return all(s, OUR_NEVER, "5.1.10", "the domain takes no mail (null MX)", EX_OK);
+	case DNS_SELF: return all(s, OUR_NEVER, "5.4.6", "the mail exchanger of the domain is this host, which does not know the domain: a mail loop", EX_OK);
+	case DNS_LATER: return all(s, OUR_LATER, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
 	case DNS_OK: break;
 	}
 	bool permanent = true;
@@ -166,7 +166,7 @@ static int try_mx(struct sending *s)
 		permanent &= *s->why == '5';
 		if (over) break;
 	}
-	if (!permanent && *s->why == '5') transfer_say(s->why, 400, "4.4.1", "", "no mail exchanger of the domain can be reached now");
+	if (!permanent && *s->why == '5') transfer_say(s->why, OUR_LATER, "4.4.1", "", "no mail exchanger of the domain can be reached now");
 	print_rest(s);
 	return s->reached || permanent ? EX_OK : EX_UNAVAILABLE;
 }
@@ -253,7 +253,7 @@ static int send_letter(struct sending *s)
 	if (s->to && !route_parse(&s->peer.route, s->to)) return fprintf(stderr, "smtp-client: --to %s: expected HOST:PORT\n", s->to), EX_USAGE;
 	if (!s->to && !route_find(s->letter.cf, s->mx, &s->peer.route, why)) {
 		log_line(LEVEL_ERROR, "%s", why);
-		return all(s, 400, "4.3.5", why, EX_TEMPFAIL);
+		return all(s, OUR_LATER, "4.3.5", why, EX_TEMPFAIL);
 	}
 	if (!s->to && !*s->peer.route.host) return try_mx(s);
 	try_named(s);

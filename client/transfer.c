@@ -39,7 +39,7 @@ static void say_reply(char out[LETTER_TEXT], const struct talk *t, const struct 
 static enum transfer_result next(struct talk *t, const struct reply *r, const char *otherwise)
 {
 	if (r && t->hop.open) say_reply(t->p->why, t, r);
-	else transfer_say(t->p->why, 400, "4.4.2", t->p->name, t->hop.why ? t->hop.why : otherwise);
+	else transfer_say(t->p->why, OUR_LATER, "4.4.2", t->p->name, t->hop.why ? t->hop.why : otherwise);
 	return TRANSFER_NEXT;
 }
 
@@ -54,8 +54,8 @@ static enum transfer_result no_tls(struct talk *t, const char *why)
 {
 	char text[300];
 	if (t->p->route.policy < POLICY_ENCRYPT && !tls_first(t)) return TRANSFER_PLAIN;
-	snprintf(text, sizeof text, "TLS is required (%s) and cannot be had: %.200s", tls_first(t) ? "port 465" : "tls_policy", why);
-	transfer_say(t->p->why, 400, "4.7.5", t->p->name, text);
+	snprintf(text, sizeof text, "TLS is required (%s) and cannot be had: %.200s", t->p->route.policy < POLICY_ENCRYPT ? "port 465" : "tls_policy", why);
+	transfer_say(t->p->why, OUR_LATER, "4.7.5", t->p->name, text);
 	return TRANSFER_NEXT;
 }
 
@@ -111,7 +111,7 @@ static enum transfer_result log_in(struct talk *t)
 	const char *file = t->l->cf->relay_auth;
 	if (!t->p->route.authenticate) return TRANSFER_DONE;
 	if (!read_secret(file, secret)) {
-		transfer_say(t->p->why, 400, "4.7.0", t->p->name, "relay_auth cannot be read, or holds no user:password");
+		transfer_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, "relay_auth cannot be read, or holds no user:password");
 		return TRANSFER_NEXT;
 	}
 	char *password = strchr(secret, ':');
@@ -138,7 +138,7 @@ static enum transfer_result log_in(struct talk *t)
 	/* a wrong password is for the administrator to mend, and no reason to lose mail */
 	char text[300];
 	snprintf(text, sizeof text, "relay_auth is refused: %d %.250s", r->code, r->text);
-	transfer_say(t->p->why, 400, "4.7.8", t->p->name, text);
+	transfer_say(t->p->why, OUR_LATER, "4.7.8", t->p->name, text);
 	return TRANSFER_NEXT;
 }
 
@@ -193,9 +193,9 @@ static void outcome(struct talk *t, const bool offered[], const struct reply *r,
 {
 	char said[LETTER_TEXT];
 	bool heard = t->hop.open || unfit || r != REPLY(LOCAL_ERROR);
-	if (unfit) transfer_say(said, 500, "5.6.0", t->p->name, t->hop.why);
+	if (unfit) transfer_say(said, OUR_NEVER, "5.6.0", t->p->name, t->hop.why);
 	else if (heard) say_reply(said, t, r);
-	else transfer_say(said, 400, "4.4.2", t->p->name, t->hop.ended ? "no answer to the whole message: it may have been delivered, and will be sent again" : t->hop.why ? t->hop.why : "the connection was lost");
+	else transfer_say(said, OUR_LATER, "4.4.2", t->p->name, t->hop.ended ? "no answer to the whole message: it may have been delivered, and will be sent again" : t->hop.why ? t->hop.why : "the connection was lost");
 	for (size_t i = 0; i < t->l->count; i++) {
 		if (!offered[i]) continue;
 		strcpy(t->l->rcpt[i].result, said);
@@ -265,7 +265,7 @@ static enum transfer_result refuse_all(struct talk *t, const char *status, const
 {
 	for (size_t i = 0; i < t->l->count; i++) {
 		if (t->l->rcpt[i].done) continue;
-		transfer_say(t->l->rcpt[i].result, 500, status, t->p->name, text);
+		transfer_say(t->l->rcpt[i].result, OUR_NEVER, status, t->p->name, text);
 		t->l->rcpt[i].done = true;
 	}
 	t->l->told(t->l);

@@ -51,7 +51,8 @@ struct peer_at {
 /* Over the connected socket `fd`, which is closed.  */
 enum transfer_result transfer(struct letter *l, struct peer_at *p, int fd);
 
-/* Write "CODE STATUS HOST TEXT" into `out`, one line without control characters; code 400 or 500 for our own words.  */
+/* Write "CODE STATUS HOST TEXT" into `out`, one line without control characters.  Our own words have a code that is no server's (RFC 5321 4.2.1).  */
+enum { OUR_LATER = 499, OUR_NEVER = 599 };
 void transfer_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text);
 
 #endif

@@ -19,7 +19,7 @@ enum { LARGEST = 1 << 20 };     /* of a message that comes with its report, even
 
 struct line { char status[16], host[256], text[ENTRY_TEXT]; bool said; };
 
-/* "CODE STATUS HOST TEXT", as smtp-client says it; a code with 00 stands for our own words.  */
+/* "CODE STATUS HOST TEXT", as smtp-client says it; a code with 99 stands for our own words.  */
 static void parse(struct line *l, const char *text, const char *otherwise)
 {
 	int code = 0, n = 0;
@@ -30,7 +30,7 @@ static void parse(struct line *l, const char *text, const char *otherwise)
 		*l->host = '\0';
 		return;
 	}
-	l->said = code % 100 != 0;
+	l->said = code % 100 != 99;
 	snprintf(l->text, sizeof l->text, "%s", l->said ? text : text + n);
 	if (l->said) snprintf(l->text, sizeof l->text, "%d %s", code, text + n);
 	if (strcmp(l->host, "-") == 0) *l->host = '\0';

@@ -200,7 +200,7 @@ static void give_up(struct entry *e, int fd, time_t now)
 	for (size_t i = 0; i < e->count; i++) {
 		if (e->rcpt[i].state != ENTRY_TODO) continue;
 		snprintf(last, sizeof last, "%s", e->rcpt[i].text);
-		snprintf(text, sizeof text, "500 4.4.7 - not delivered in time%s%.250s", *last ? "; the last answer: " : "", last);
+		snprintf(text, sizeof text, "599 4.4.7 - not delivered in time%s%.250s", *last ? "; the last answer: " : "", last);
 		if (entry_mark(e, fd, i, ENTRY_FAILED, text, now) != 0) return;
 		tell(&e->rcpt[i], "given up", text);
 	}

@@ -110,7 +110,7 @@ speaks_tls() {
 	post good none
 	[[ $output != *TLS* && $output == *$'\n250 '* ]]
 	post bad verify
-	[[ $output == '400 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: the certificate: '* && $output != *$'\n250'* ]]
+	[[ $output == '499 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: the certificate: '* && $output != *$'\n250'* ]]
 	# the queue keeps what cannot go safely, and sends it when it can
 	lay bob@example.test joe@far.example | grep '^250 '
 	ROUTE+=(-o tls_policy=verify)

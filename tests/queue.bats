@@ -212,6 +212,16 @@ Remote-MTA: dns; '*'Diagnostic-Code: smtp; 550 '*'no such user'* ]]
 	[[ $output != *joe@* ]]
 }
 
+@test "a server that refuses with a bare 500 is quoted, like any other" {
+	remote mx RCPT '500 I do not know that'
+	relay_to
+	lay bob@example.test joe@far.example
+	run_at 0
+	run -0 one_report
+	[[ $output == *'Status: 5.0.0
+Remote-MTA: dns; '*'Diagnostic-Code: smtp; 500 I do not know that'* ]]
+}
+
 @test "NOTIFY: NEVER is silence; SUCCESS is told by the next server, or by us where that cannot; of a local mailbox, too" {
 	remote mx never close PIPELINING DSN
 	relay_to
@@ -312,7 +322,7 @@ Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
 	run_at 0
 	run -0 queue --json list
 	[[ $(grep far.example <<<"$output") == *'"place":"held"'*'"attempts":0'* ]]
-	[[ $(grep near.example <<<"$output") == *'"place":"waits"'*'"attempts":1'*'400 4.4.1'* ]]
+	[[ $(grep near.example <<<"$output") == *'"place":"waits"'*'"attempts":1'*'499 4.4.1'* ]]
 	run -66 queue release near.example
 	run -0 queue release far.example
 	[ "$output" = '1 released' ]

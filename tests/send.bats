@@ -34,13 +34,13 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	[ "$(stored 2 | grep -c 'with ESMTPS id')" = 1 ]
 	send -o tls_policy=verify -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
 	[ "$status" = 69 ] || [ "$status" = 0 ]
-	[[ ${lines[-1]} == '400 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: '* ]]
+	[[ ${lines[-1]} == '499 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: '* ]]
 	stored 2 >/dev/null
 	# a name that the certificate is good for, and an authority that has signed it
 	AUTHORITY=$CERTS/mx.example.test/fullchain.pem
 	echo "example.test 127.0.0.1:$PORT verify" >"$TABLE"
 	send -o "transports=$TABLE" -- --mx example.test -f a@b.example alice@example.test
-	[[ ${lines[-1]} == '400 4.7.5 '* ]]
+	[[ ${lines[-1]} == '499 4.7.5 '* ]]
 	stored 2 >/dev/null
 }
 
@@ -49,7 +49,7 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	send -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
 	[[ ${lines[-1]} == '250 2.0.0 '* ]]
 	send -o tls_policy=encrypt -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
-	[[ ${lines[-1]} == '400 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: the server does not offer it' ]]
+	[[ ${lines[-1]} == '499 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: the server does not offer it' ]]
 	stored 1 >/dev/null
 }
 
@@ -68,13 +68,13 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	relay=(-o "relayhost=127.0.0.1:$PORT" -o "relay_auth=$SECRET")
 	# not to whoever answers: the certificate must be good, unless a line says that it need not
 	send "${relay[@]}" -- --mx example.test -f a@b.example alice@example.test
-	[[ ${lines[-1]} == '400 4.7.5 '* ]]
+	[[ ${lines[-1]} == '499 4.7.5 '* ]]
 	send -o tls_policy=encrypt "${relay[@]}" -- --mx example.test -f a@b.example alice@example.test
 	[[ ${lines[-1]} == '250 2.0.0 '* ]]
 	[ "$(stored 1 | grep -c 'with ESMTPSA id')" = 1 ]
 	echo 'alice@example.test:wrong' >"$SECRET"
 	send -o tls_policy=encrypt "${relay[@]}" -- --mx example.test -f a@b.example alice@example.test
-	[[ ${lines[-1]} == '400 4.7.8 127.0.0.1 relay_auth is refused: 535 '* ]]
+	[[ ${lines[-1]} == '499 4.7.8 127.0.0.1 relay_auth is refused: 535 '* ]]
 	refute grep -q 'wrong' "$LOG"
 }
 
@@ -125,7 +125,7 @@ a . b^M$
 .^M$
  ^M$' ]
 		to < <(printf 'Subject: x\n\na\0b\n')
-		[[ ${lines[-1]} == '500 5.6.0 127.0.0.1 '* ]]
+		[[ ${lines[-1]} == '599 5.6.0 127.0.0.1 '* ]]
 		[ ! -e "$REMOTE/3" ]
 		stop_all
 	done
@@ -159,7 +159,7 @@ in_net() {
 	echo "$output"
 	[ "$(grep -c '^# 127.0.0.1 \[127.0.0.1\]:465 TLS1.3 TLS_.* unverified' <<<"$output")" = 4 ]
 	[ "$(grep -c '^250 2.0.0 127.0.0.1 Ok, stored' <<<"$output")" = 4 ]
-	[ "$(grep -c '^400 4.7.5 127.0.0.1 TLS is required (port 465) and cannot be had: the certificate: ' <<<"$output")" = 1 ]
+	[ "$(grep -c '^499 4.7.5 127.0.0.1 TLS is required (tls_policy) and cannot be had: the certificate: ' <<<"$output")" = 1 ]
 	[ "$(stored 4 | grep -c 'with ESMTPS id')" = 3 ]
 	[ "$(stored 4 | grep -c 'with ESMTPSA id')" = 1 ]
 }
@@ -188,7 +188,7 @@ while True:
 		kill $dns $pit
 	E
 	echo "$output"
-	[[ $output == *'400 4.4.2 mx.tarpit.example '*'status 69'* ]]
+	[[ $output == *'499 4.4.2 mx.tarpit.example '*'status 69'* ]]
 	[ "$(grep -c '^met at' <<<"$output")" -ge 1 ]
 	[ "$(grep -c '^met at' <<<"$output")" -le 2 ]
 }

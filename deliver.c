@@ -360,7 +360,7 @@ static int run(struct deliver *d, const struct options *o, const char *from)
 	if (wanted && monitor < 0) return mda_exit(REPLY(LOCAL_ERROR));         /* without it no user is known, and none shall be refused for that */
 	expander_init(&d->expander, &d->cf, &d->resolver, monitor);
 	senders_init(&d->senders, &d->cf);
-	delivery_init(&d->delivery, &d->cf, monitor, d->cf.max_recipients + 2 * EXPAND_NODES);
+	delivery_init(&d->delivery, &d->cf, monitor, (size_t)d->cf.max_recipients + 2 * EXPAND_NODES);
 	outgoing_open(&d->delivery.outgoing, &d->cf);
 	d->expander.queue = d->delivery.outgoing.queue >= 0;
 	d->expander.queue_broken = d->delivery.outgoing.error != 0;

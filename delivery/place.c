@@ -20,7 +20,7 @@ static const struct reply *place_external(struct delivery *d, const struct expan
 	snprintf(j->user, sizeof j->user, "%s", n->user ? n->local : "");
 	snprintf(j->rcpt, sizeof j->rcpt, "%s", agent ? a->final : a->rcpt);
 	snprintf(j->sender, sizeof j->sender, "%s", a->sender);
-	snprintf(j->local, sizeof j->local, "%s", n->local);
+	snprintf(j->local, sizeof j->local, "%.*s", (int)sizeof j->local - 1, n->local);
 	snprintf(j->domain, sizeof j->domain, "%s", n->domain);
 	snprintf(j->detail, sizeof j->detail, "%s", agent ? n->detail : x->node[0].detail);
 	if (n->user) close(n->fd);
@@ -35,7 +35,7 @@ static const struct reply *place_remote(struct delivery *d, const struct node *n
 	bool itself = a->final == a->rcpt, same_sender = strcmp(a->sender, asked->from) == 0;
 	memset(&r, 0, offsetof(struct remote, dsn));
 	r.dsn = same_sender ? *asked->dsn : (struct dsn_rcpt){ 0 };
-	snprintf(r.address, sizeof r.address, "%s", n->text);
+	snprintf(r.address, sizeof r.address, "%.*s", (int)sizeof r.address - 1, n->text);
 	snprintf(r.sender, sizeof r.sender, "%s", a->sender);
 	snprintf(r.origin, sizeof r.origin, "%s", itself ? "" : a->rcpt);
 	snprintf(r.destination, sizeof r.destination, "%s", n->domain);

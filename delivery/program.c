@@ -128,7 +128,7 @@ _Noreturn static void execute(const struct job *j, char *const argv[], int messa
 
 const struct reply *program_run(const struct job *job, char *const argv[], int message, const char *home, unsigned ms)
 {
-	struct timespec limit = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+	struct timespec limit = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
 	sigset_t child, all;
 	int status = 0;
 	sigemptyset(&child);

@@ -205,7 +205,7 @@ const struct reply *writer_answer(int channel)
 
 void writer_limit(int channel, unsigned ms)
 {
-	struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	struct timeval limit = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 	setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 

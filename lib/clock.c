@@ -40,7 +40,7 @@ void clock_start(unsigned shortest)
 	tick = shortest / 10;
 	if (tick < TICK_MIN) tick = TICK_MIN;
 	if (tick > TICK_MAX) tick = TICK_MAX;
-	struct timeval tv = { .tv_sec = tick / 1000, .tv_usec = (suseconds_t)(tick % 1000) * 1000 };
+	struct timeval tv = { .tv_sec = (time_t)(tick / 1000), .tv_usec = (suseconds_t)(tick % 1000) * 1000 };
 	struct itimerval it = { .it_interval = tv, .it_value = tv };
 	setitimer(ITIMER_REAL, &it, NULL);
 }

@@ -110,10 +110,25 @@ bool sandbox_stream(pid_t child)
 #ifdef ARCHITECTURE
 	static const unsigned short calls[] = {
 		SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_recvfrom, SYS_sendto, SYS_recvmsg, SYS_sendmsg, SYS_shutdown, SYS_close, SYS_fcntl, SYS_ppoll,
-		SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_futex, SYS_getrandom, SYS_clock_gettime, SYS_gettimeofday, SYS_getpid, SYS_gettid,
+		SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_futex, SYS_getrandom, SYS_getpid, SYS_gettid,
 		SYS_rt_sigreturn, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_restart_syscall, SYS_setsockopt, SYS_wait4, SYS_waitid, SYS_exit, SYS_exit_group,
+#ifdef SYS_clock_gettime
+		SYS_clock_gettime, SYS_gettimeofday,
+#endif
 #ifdef SYS_poll
 		SYS_poll, SYS_time,
+#endif
+#if __SIZEOF_LONG__ == 4
+		SYS_mmap2, SYS_fcntl64,
+#ifdef SYS_sigreturn
+		SYS_sigreturn,
+#endif
+#ifdef SYS_clock_gettime64
+		SYS_clock_gettime64, SYS_ppoll_time64, SYS_futex_time64,
+#endif
+#ifdef SYS_clock_gettime32
+		SYS_clock_gettime32,    /* musl's name, and it has no other for the old one */
+#endif
 #endif
 	};
 	enum { CALLS = sizeof calls / sizeof *calls, PID = offsetof(struct seccomp_data, args), NO_PID = 0x7fffffff };
@@ -150,6 +165,12 @@ static void forbid_root(void)
 		SYS_memfd_create, SYS_mq_open, SYS_userfaultfd, SYS_setpriority, SYS_reboot,
 #ifdef SYS_fork
 		SYS_fork, SYS_vfork,
+#endif
+#ifdef SYS_socketcall
+		SYS_socketcall,
+#endif
+#ifdef SYS_setuid32
+		SYS_setuid32, SYS_setgid32, SYS_setreuid32, SYS_setregid32, SYS_setresuid32, SYS_setresgid32, SYS_setgroups32,
 #endif
 #ifdef SYS_clone3
 		SYS_clone3,

@@ -179,3 +179,21 @@ takes_utf8() {
 	takes_utf8
 	postfix_logged 'from=<jürgen@b.example>'
 }
+
+@test "Exim takes our mail: octet for octet, several at once, with TLS, internationalized" {
+	write_keep
+	PORT=$(free_port 127.0.0.1)
+	EXIM_FOR=$'domains = far.example\n  local_parts = ann : joe : grün'
+	EXIM_TLS='*'
+	EXIM_LINES=("tls_certificate = $CERT.pem" "tls_privatekey = $CERT.key" 'log_selector = +received_recipients +received_sender' 'acl_smtp_rcpt = known'
+		'begin acl' 'known:' '  require verify = recipient' '  accept')
+	exim_config pipe "command = $KEEP \$local_part_data" 'message_prefix =' 'message_suffix ='
+	exim_listens
+	export SSL_CERT_FILE=$BATS_FILE_TMPDIR/good.pem
+	takes_all 5000
+	grep -q '<= bob@example.test .* for ann@far.example joe@far.example$' "$EXIM/mainlog"
+	speaks_tls
+	grep -q 'TLS1.3' "$(kept joe)"
+	takes_utf8
+	grep -q '<= jürgen@b.example .* for grün@far.example$' "$EXIM/mainlog"
+}

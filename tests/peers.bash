@@ -282,8 +282,8 @@ postfix_logged() {
 
 # --- Exim ---
 
-# exim_config TRANSPORT [LINE...]: all mail for example.test goes through this transport, all other is bounced.  It trusts only a configuration
-# that belongs to root, and root's files belong to us only if we are.
+# exim_config TRANSPORT [LINE...]: all mail for example.test goes through this transport, all other is bounced.  (EXIM_FOR: another condition than that domain; EXIM_LINES:
+# more of the main section, and sections behind it; EXIM_TLS: to whom TLS is offered.)  It trusts only a configuration that belongs to root, and root's files belong to us only if we are.
 exim_config() {
 	needs exim
 	[ "$(id -u)" = 0 ] || skip "Exim takes a configuration from root only"
@@ -305,11 +305,12 @@ exim_config() {
 		qualify_domain = example.test
 		host_lookup =
 		rfc1413_hosts =
-		tls_advertise_hosts =
+		tls_advertise_hosts = $EXIM_TLS
+		$(printf '%s\n' "${EXIM_LINES[@]}")
 		begin routers
 		ours:
 		  driver = accept
-		  domains = example.test
+		  ${EXIM_FOR:-domains = example.test}
 		  transport = maildir_deliver
 		others:
 		  driver = redirect
@@ -328,3 +329,9 @@ exim() { timeout 60 "${RUN[@]}" "$PEERS/exim/usr/sbin/exim4" -C "$EXIM/conf" "$@
 
 # exim_send RECIPIENT... < message: from bob, and wait for the first attempt.
 exim_send() { exim -odi -oi -f bob@example.test "$@"; }
+
+# exim_listens: on $PORT of 127.0.0.1.
+exim_listens() {
+	start exim "${RUN[@]}" "$PEERS/exim/usr/sbin/exim4" -C "$EXIM/conf" -bdf -oX "127.0.0.1.$PORT" -oP "$EXIM/pid"
+	until_true grep -qs 'daemon started' "$EXIM/mainlog"
+}

@@ -206,11 +206,16 @@ void hop_mail(struct hop *h, const struct hop_mail *mail)
 	h->accepted = 0;
 	h->ended = false;
 	h->chunk_len = 0;
+	if (!h->pipelining) answer(h, &h->mail_reply);  /* OpenSMTPD, for one, leaves whoever says more */
 }
+
+/* Known before RCPT, which then is not said, and has no answer.  */
+static bool sender_refused(const struct hop *h) { return !h->pipelining && !good(&h->mail_reply.reply); }
 
 void hop_rcpt(struct hop *h, const char *rcpt, const struct dsn_rcpt *dsn)
 {
 	char notify[DSN_NOTIFY] = "";
+	if (sender_refused(h)) return;
 	if (h->dsn && dsn) dsn_notify_text(notify, dsn->notify);
 	io_puts(&h->io, "RCPT TO:<");
 	io_puts(&h->io, rcpt);
@@ -225,9 +230,9 @@ void hop_rcpt(struct hop *h, const char *rcpt, const struct dsn_rcpt *dsn)
 
 const struct reply *hop_settle(struct hop *h)
 {
-	if (h->mail_due) answer(h, &h->mail_reply);
+	if (h->mail_due && h->pipelining) answer(h, &h->mail_reply);
 	h->mail_due = false;
-	const struct reply *r = answer(h, &h->reply);
+	const struct reply *r = sender_refused(h) ? &h->mail_reply.reply : answer(h, &h->reply);
 	if (h->failure) return h->failure;
 	if (!good(&h->mail_reply.reply)) return &h->mail_reply.reply;   /* the sender was refused; RCPT then was out of order */
 	if (good(r)) h->accepted++;

@@ -22,7 +22,7 @@ struct hop {
 	char name[256], mechanisms[128];        /* of SMTP: what it calls itself, and AUTH */
 	unsigned rcpt_max;      /* LIMITS RCPTMAX= (RFC 9422); 0 if it does not say */
 	/* the transaction */
-	bool mail_due;          /* MAIL is out, its answer not read */
+	bool mail_due;          /* MAIL is out, and nobody has asked for its answer */
 	bool began;             /* MAIL is out */
 	bool in_data;           /* DATA was answered 354 */
 	bool line_start;        /* in DATA: the next octet starts a line */
@@ -51,7 +51,7 @@ bool hop_again(struct hop *h, int fd, const char *name);
 /* Tell one that wants to know (XFORWARD) the client's address, "local" for none, and the session's id: its log can name them then.  */
 void hop_forward(struct hop *h, const char *peer, const char *id);
 
-/* MAIL, not flushed.  Parameters that the next hop does not offer are left out.  */
+/* MAIL, not flushed; but without PIPELINING its answer is waited for (RFC 2920 3.1).  Parameters that the next hop does not offer are left out.  */
 struct hop_mail { const char *from; unsigned long long size; bool smtputf8, eightbit; const char *auth; /* who has logged in, "" for nobody: AUTH= */
 	const struct dsn_mail *dsn; bool relay; };
 void hop_mail(struct hop *h, const struct hop_mail *mail);

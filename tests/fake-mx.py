@@ -5,6 +5,7 @@ Listens on 127.0.0.1, writes its port to FOLDER/port, what it hears to FOLDER/he
 STAGE: greeting EHLO HELO MAIL RCPT RCPT2 DATA BDAT end QUIT never.  ACTION there: close, reset, hang, nonsense, big (10 MB of reply), endless, take (the message is
 taken, and the connection reset before the answer), or a reply's text, with \\n for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is
 there, it is removed and the action is done; then no more.  KEYWORDs are offered in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
+Without PIPELINING who says more than one command at once is told so, and left.
 """
 import os, socket, struct, sys, threading
 
@@ -85,8 +86,18 @@ class Session:
             self.keep()
         self.body = b""
 
+    def ahead(self):
+        """Whether more has been sent than this line."""
+        self.c.setblocking(False)
+        more = self.f.peek()
+        self.c.setblocking(True)
+        return more != b""
+
     def command(self, line):
         verb = line.split()[0].upper().decode("latin-1") if line.split() else ""
+        if "PIPELINING" not in keywords and verb != "BDAT" and self.ahead():
+            self.send("500 5.5.1 pipelining is not offered")
+            raise Over
         if verb == "EHLO":
             if keywords == ["none"]:
                 self.send("500 5.5.1 what?")

@@ -5,6 +5,7 @@ PEERS=$(realpath -m "${PEERS:-$BATS_TEST_DIRNAME/../build/peers}")
 DOVECOT=$BATS_TEST_TMPDIR/dovecot
 POSTFIX=$BATS_TEST_TMPDIR/postfix
 EXIM=$BATS_TEST_TMPDIR/exim
+OPENSMTPD=$BATS_TEST_TMPDIR/opensmtpd
 
 teardown() { stop_all; }
 
@@ -335,3 +336,37 @@ exim_listens() {
 	start exim "${RUN[@]}" "$PEERS/exim/usr/sbin/exim4" -C "$EXIM/conf" -bdf -oX "127.0.0.1.$PORT" -oP "$EXIM/pid"
 	until_true grep -qs 'daemon started' "$EXIM/mainlog"
 }
+
+# --- OpenSMTPD ---
+
+# opensmtpd LINE...: with this configuration, in a mount namespace with what it was compiled to find: its users, its queue, a resolver that asks nobody.
+opensmtpd() {
+	needs opensmtpd
+	[ "$(id -u)" = 0 ] || skip "OpenSMTPD needs root, for the users that its processes become"
+	local tree=$PEERS/opensmtpd libs enter
+	mkdir -p "$OPENSMTPD/etc"
+	printf '%s::/:/bin/false\n' root:x:0:0 vmail:x:64003:64003 opensmtpd:x:64005:64005 opensmtpq:x:64006:64006 >"$OPENSMTPD/etc/passwd"
+	printf '%s:\n' root:x:0 vmail:x:64003 opensmtpd:x:64005 opensmtpq:x:64006 >"$OPENSMTPD/etc/group"
+	printf '%s: files\n' passwd group hosts >"$OPENSMTPD/etc/nsswitch.conf"
+	printf 'nameserver 127.0.0.1\nlookup file\n' >"$OPENSMTPD/etc/resolv.conf"
+	echo '127.0.0.1 localhost' >"$OPENSMTPD/etc/hosts"
+	echo opensmtpd.example.test >"$OPENSMTPD/etc/mailname"
+	printf '%s\n' "$@" >"$OPENSMTPD/conf"
+	chmod 600 "$OPENSMTPD/conf"
+	libs=$(find "$tree" -name '*.so*' -printf '%h\n' | sort -u | paste -sd :)
+	enter=(unshare --mount --propagation private sh -ec '
+		for dir in /var/spool /var/lib /run; do mount -t tmpfs -o mode=755 tmpfs $dir; done
+		mkdir -p /var/lib/opensmtpd/empty
+		mkdir -m 711 /var/spool/smtpd
+		mount --bind "$1/usr/libexec" /usr/libexec
+		mount --bind "$0/etc" /etc
+		[ -f "$0/conf" ] && [ -x "$1/usr/sbin/smtpd" ]
+		shift
+		exec "$@"' "$OPENSMTPD" "$tree")
+	"${enter[@]}" true 2>/dev/null || skip "no mount namespace here, or this tree lies below /var/lib, /var/spool, /run, /etc"
+	start opensmtpd "${enter[@]}" env -i "PATH=$PATH" LC_ALL=C TZ=UTC ${libs:+"LD_LIBRARY_PATH=$libs"} "$tree/usr/sbin/smtpd" -d -f "$OPENSMTPD/conf"
+	until_true reachable_or_ended "${STARTED[-1]}"
+	reachable || { cat "$BATS_TEST_TMPDIR/opensmtpd.out"; return 1; }
+}
+reachable() { (exec 9<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; }
+reachable_or_ended() { reachable || ended "$1"; }

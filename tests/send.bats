@@ -108,6 +108,22 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	done
 }
 
+@test "without PIPELINING a command at a time: after a sender that is refused nothing is said of the recipients" {
+	for keywords in 8BITMIME none; do
+		for action in '450 4.7.1 not now' '550 5.7.1 never' close; do
+			rm -rf "$BATS_TEST_TMPDIR/mx"
+			remote mx MAIL "$action" "$keywords"
+			send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example joe@far.example ann@far.example
+			case $action in
+			close) [ "$(grep -cx '499 4.4.2 127.0.0.1 it has closed the connection' <<<"$output")" = 2 ] ;;
+			*) [ "$(grep -cx "${action:0:10}127.0.0.1 ${action:10}" <<<"$output")" = 2 ] ;;
+			esac
+			refute grep -q ^RCPT "$REMOTE/heard"
+			stop_all
+		done
+	done
+}
+
 @test "a file with CR LF where lines end is sent as it is; a bare CR never leaves (P4), a NUL is for nobody to send" {
 	for keywords in CHUNKING SIZE; do
 		rm -rf "$BATS_TEST_TMPDIR/mx"

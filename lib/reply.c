@@ -65,9 +65,9 @@ static size_t status_length(const char *text, char class)
 }
 
 /* Append one line's text to the reply.  */
-static void append(struct reply_text *r, const char *text, bool first)
+static void append(struct reply_text *r, const char *text, char class, bool first)
 {
-	size_t n = status_length(text, (char)('0' + r->reply.code / 100));
+	size_t n = status_length(text, class);
 	if (first && n > 0) {
 		memcpy(r->status, text, n);
 		r->status[n] = '\0';
@@ -89,18 +89,17 @@ enum io_result reply_read(struct io *io, unsigned ms, bool utf8, struct reply_te
 		enum io_result got = io_line(io, 4096, ms, false, &s, &n);
 		if (got != IO_OK) return got;
 		if (clock_passed(deadline)) return IO_TIMEOUT;
-		bool high = utf8 && utf8_valid(s);
+		bool high = utf8 && strlen(s) == n && utf8_valid(s);
 		for (size_t i = 0; i < n; i++)
 			if ((unsigned char)s[i] < ' ' || s[i] == 0x7f || ((unsigned char)s[i] >= 0x80 && !high)) s[i] = '?';
 		if (n < 3 || !digits(s, 3) || s[1] > '5' || s[0] < '2' || s[0] > '5' || (n > 3 && s[3] != ' ' && s[3] != '-')) return IO_BAD_EOL;
 		if (lines == 0) memcpy(code, s, 3);
 		else if (memcmp(code, s, 3) != 0) return IO_BAD_EOL;
-		r->reply.code = (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
 		if (lines == 0) snprintf(r->status, sizeof r->status, "%c.0.0", s[0]);
-		append(r, n > 4 ? s + 4 : "", lines == 0);
+		append(r, n > 4 ? s + 4 : "", s[0], lines == 0);
 		if (n == 3 || s[3] == ' ') {
-			r->reply.status = r->status;
-			r->reply.text = r->text;
+			/* only now: one that broke off has said nothing */
+			r->reply = (struct reply){ (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0'), r->status, r->text };
 			return IO_OK;
 		}
 	}

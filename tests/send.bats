@@ -124,6 +124,17 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	done
 }
 
+@test "a greeting that breaks off is no greeting: neither its 521 nor its 554 counts" {
+	for code in 521 554; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		remote mx greeting "$code-go away\\nwhat?"
+		send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example joe@far.example
+		[ "$status" = 69 ]
+		[ "$output" = '499 4.4.2 127.0.0.1 it talks nonsense' ]
+		stop_all
+	done
+}
+
 @test "a file with CR LF where lines end is sent as it is; a bare CR never leaves (P4), a NUL is for nobody to send" {
 	for keywords in CHUNKING SIZE; do
 		rm -rf "$BATS_TEST_TMPDIR/mx"

@@ -134,6 +134,35 @@ static void test_read(void)
 	}
 }
 
+/* With SMTPUTF8 all of a line is UTF-8, or nothing of it is; a NUL does not hide what stands behind it.  */
+static void test_read_utf8(void)
+{
+	static const char in[] = "250 caf\xc3\xa9\r\n250 caf\xc3\r\n250 a\0caf\xc3\xa9\xff\x9b\r\n";
+	static const char *const want[] = { "caf\xc3\xa9", "caf?", "a?caf????" };
+	FILE *file;
+	struct io io = open_io(&file, in, sizeof in - 1);
+	struct reply_text r;
+	for (size_t i = 0; i < COUNT(want); i++) {
+		check(reply_read(&io, LONG, true, &r) == IO_OK, "line %zu", i);
+		check_text(r.text, want[i], "its text");
+	}
+	fclose(file);
+}
+
+/* What began as a reply and did not end has said nothing: the one before it still stands.  */
+static void test_read_half(void)
+{
+	static const char *const ins[] = { "220 host\r\n521-no\r\n", "220 host\r\n521-no\r\nnonsense\r\n" };
+	for (size_t i = 0; i < COUNT(ins); i++) {
+		FILE *file;
+		struct io io = open_io(&file, ins[i], strlen(ins[i]));
+		struct reply_text r = { .reply = { 0 } };
+		check(reply_read(&io, LONG, false, &r) == IO_OK && r.reply.code == 220, "the first");
+		check(reply_read(&io, LONG, false, &r) != IO_OK && r.reply.code == 220, "half of one counts for nothing");
+		fclose(file);
+	}
+}
+
 /* One reply after the other.  */
 static void test_read_in_step(void)
 {
@@ -321,6 +350,8 @@ static void test_write(void)
 int main(void)
 {
 	test_read();
+	test_read_utf8();
+	test_read_half();
 	test_read_in_step();
 	test_read_limits();
 	test_read_endless();

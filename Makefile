@@ -27,7 +27,7 @@ LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 
 STATIC_PROGRAMS = smtp-handler maildir-deliver sendmail smtp-queue
 PROGRAMS = $(STATIC_PROGRAMS) smtp-tls smtp-passwd smtp-client
-LIB = access address beside clock complete config data dovecot dsn envelope helper identity keeper known line lmtp log login network nexthop peer proxy receive relay reply sandbox sasl services session setting systemd trace xclient xtext
+LIB = access address beside clock complete config data dovecot dsn envelope helper identity keeper known line lmtp log login network nexthop order peer proxy receive relay reply sandbox sasl services session setting systemd trace xclient xtext
 HANDLER = smtp-handler
 DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbox owner resolve expand node senders verify outgoing tools alias alias-list alias-text alias-compile quota names channel monitor writer program) queue/entry
 SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit)

@@ -39,11 +39,11 @@ static int complain(int status, const char *why)
 /* Returns -1 to go on, else the exit status.  */
 static int options(struct client *c, int argc, char **argv)
 {
-	enum { OPT_TLS = OPT_OWN, OPT_STARTTLS, OPT_VERIFY, OPT_CA, OPT_CRLF, OPT_LOG, OPT_SEND };
+	enum { OPT_TLS = OPT_OWN, OPT_STARTTLS, OPT_VERIFY, OPT_CA, OPT_CRLF, OPT_LOG, OPT_SEND, OPT_ORDERS };
 	static const struct option longs[] = {
 		CONFIG_LONG, { "tls", no_argument, NULL, OPT_TLS }, { "starttls", no_argument, NULL, OPT_STARTTLS }, { "verify", no_argument, NULL, OPT_VERIFY },
 		{ "ca", required_argument, NULL, OPT_CA }, { "crlf", no_argument, NULL, OPT_CRLF }, { "log", required_argument, NULL, OPT_LOG },
-		{ "send", no_argument, NULL, OPT_SEND }, { NULL, 0, NULL, 0 },
+		{ "send", no_argument, NULL, OPT_SEND }, { "orders", no_argument, NULL, OPT_ORDERS }, { NULL, 0, NULL, 0 },
 	};
 	struct dialogue *d = &c->dialogue;
 	bool show = false;
@@ -57,6 +57,7 @@ static int options(struct client *c, int argc, char **argv)
 			at = optind - 1;
 			optind = 0;
 			return send_main(&c->cf, argc - at, argv + at);
+		case OPT_ORDERS: return send_orders(&c->cf);    /* smtp-queue's */
 		case OPT_TLS: d->tls = true; break;
 		case OPT_STARTTLS: d->starttls = true; break;
 		case OPT_VERIFY: d->verify = true; break;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -20,6 +21,7 @@
 #include "dns.h"
 #include "helper.h"
 #include "log.h"
+#include "order.h"
 #include "route.h"
 #include "sandbox.h"
 #include "transfer.h"
@@ -29,6 +31,7 @@ enum { CONNECT = 30000, MOST_ADDRESSES = 10, MOST_RCPTS = 10000 };
 static struct sending {
 	struct letter letter;
 	const char *to, *mx;            /* --to, --mx */
+	char place[DNS_NAME];           /* by whose MX the server was found; "" if it has a name of its own */
 	size_t printed;
 	struct dns dns;
 	struct peer_at peer;
@@ -242,36 +245,81 @@ static bool take_message(struct letter *l)
 	return n == 0 && fflush(f) == 0;
 }
 
+/* Where it goes.  Who was reached for the letter before is still there, if that is the same place.  */
 static int send_letter(struct sending *s)
 {
 	char why[256];
-	clock_signals();
-	signal(SIGPIPE, SIG_IGN);
-	clock_start((unsigned)(s->letter.cf->command_timeout < s->letter.cf->data_timeout ? s->letter.cf->command_timeout : s->letter.cf->data_timeout));
-	if (s->letter.cf->sandbox) sandbox_read_only();
-	s->peer.route.policy = (enum tls_policy)s->letter.cf->tls_policy;
-	if (s->to && !route_parse(&s->peer.route, s->to)) return fprintf(stderr, "smtp-client: --to %s: expected HOST:PORT\n", s->to), EX_USAGE;
-	if (!s->to && !route_find(s->letter.cf, s->mx, &s->peer.route, why)) {
+	const struct config *cf = s->letter.cf;
+	struct route route = { .policy = (enum tls_policy)cf->tls_policy };
+	if (s->to && !route_parse(&route, s->to)) return fprintf(stderr, "smtp-client: --to %s: expected HOST:PORT\n", s->to), EX_USAGE;
+	if (!s->to && !route_find(cf, s->mx, &route, why)) {
 		log_line(LEVEL_ERROR, "%s", why);
 		return all(s, OUR_LATER, "4.3.5", why, EX_TEMPFAIL);
 	}
-	if (!s->to && !*s->peer.route.host) return try_mx(s);
+	const char *place = *route.host ? "" : s->mx;
+	if (strcmp(s->place, place) == 0 && memcmp(&s->peer.route, &route, sizeof route) == 0 && transfer_again(&s->letter) == TRANSFER_DONE) return EX_OK;
+	transfer_end();
+	snprintf(s->place, sizeof s->place, "%s", place);
+	s->peer = (struct peer_at){ .route = route };
+	if (!s->to && !*route.host) return try_mx(s);
 	try_named(s);
 	print_rest(s);
 	return s->reached ? EX_OK : EX_UNAVAILABLE;
 }
 
+/* Read the arguments of a letter.  */
+static bool begin_letter(struct sending *s, const struct config *cf, int argc, char **argv)
+{
+	s->letter = (struct letter){ .cf = cf, .prepend = "", .told = print_known, .message = -1, .rcpt = calloc((size_t)argc + 1, sizeof *s->letter.rcpt) };
+	s->to = s->mx = NULL;
+	s->printed = 0;
+	s->end = 0;
+	s->reached = false;
+	*s->why = '\0';
+	optind = 0;             /* of getopt: begin anew */
+	const char *wrong = s->letter.rcpt ? options(s, argc, argv) : "no memory";
+	if (wrong) fprintf(stderr, "smtp-client: --send: %s\n", wrong);
+	return !wrong;
+}
+
+static void start(const struct config *cf)
+{
+	log_open("smtp-client", "", "local", LOG_STATUS);
+	log_level((enum log_level)cf->log_level);
+	clock_signals();
+	clock_start((unsigned)(cf->command_timeout < cf->data_timeout ? cf->command_timeout : cf->data_timeout));
+	if (cf->sandbox) sandbox_read_only();
+}
+
 int send_main(struct config *cf, int argc, char **argv)
 {
 	struct sending *s = &sending;
-	s->letter = (struct letter){ .cf = cf, .prepend = "", .told = print_known, .rcpt = calloc((size_t)argc + 1, sizeof *s->letter.rcpt) };
-	if (!s->letter.rcpt) return EX_OSERR;
 	if (!config_load(cf)) return fprintf(stderr, "smtp-client: %s\n", cf->error), EX_CONFIG;
-	log_open("smtp-client", "", "local", LOG_STATUS);
-	log_level((enum log_level)cf->log_level);
-	optind = 1;
-	const char *wrong = options(s, argc, argv);
-	if (wrong) return fprintf(stderr, "smtp-client: --send: %s\n", wrong), EX_USAGE;
+	if (!begin_letter(s, cf, argc, argv)) return EX_USAGE;
 	if (!take_message(&s->letter)) return fprintf(stderr, "smtp-client: the message cannot be read: %s\n", strerror(errno)), EX_TEMPFAIL;
-	return send_letter(s);
+	start(cf);
+	int status = send_letter(s);
+	transfer_end();
+	return status;
+}
+
+int send_orders(struct config *cf)
+{
+	struct sending *s = &sending;
+	struct order o;
+	int status = EX_OK;
+	if (!config_load(cf)) return fprintf(stderr, "smtp-client: %s\n", cf->error), EX_CONFIG;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);       /* nobody would write down what it comes to */
+	start(cf);
+	while (status != EX_USAGE && order_receive(0, &o)) {
+		status = begin_letter(s, cf, o.argc, o.argv) ? EX_OK : EX_USAGE;
+		s->letter.message = o.file;
+		if (status == EX_OK) status = send_letter(s);
+		if (status != EX_USAGE) puts(status == EX_UNAVAILABLE ? "# nobody" : "# end");
+		fflush(stdout);
+		free(s->letter.rcpt);
+		order_free(&o);
+	}
+	transfer_end();
+	return status == EX_USAGE ? EX_USAGE : EX_OK;
 }

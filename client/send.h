@@ -8,4 +8,8 @@
  * when each has an answer, 69 when no server could be reached, 75 when some have none.  */
 int send_main(struct config *cf, int argc, char **argv);
 
+/* For smtp-queue: orders (order.h) come on the socket that is standard input, each with such arguments and a message.  Its lines end with "# end", or, when no server could be
+ * reached, "# nobody".  A connection is used again for the next one that goes to the same place.  Returns an exit status at the end of the orders, EX_USAGE at a wrong one.  */
+int send_orders(struct config *cf);
+
 #endif

@@ -23,8 +23,11 @@ struct talk {
 	struct hop hop;
 	struct secured tls;
 	pid_t child;            /* carries TLS; 0: none */
-	int fd;
+	int fd;                 /* -1: none */
+	bool again;             /* it has taken other messages */
 };
+
+static struct talk talk = { .fd = -1 };
 
 void transfer_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text)
 {
@@ -170,6 +173,9 @@ static const char *write_message(struct talk *t, bool *unfit)
 	return d.bad ? "the message holds a NUL" : NULL;
 }
 
+/* Whether it has had enough, which is no word on this message: it may take it over another connection.  */
+static bool weary(const struct talk *t, const struct reply *r) { return t->again && r == &t->hop.mail_reply.reply && r->code / 100 == 4; }
+
 /* What the recipients [*due..stop) that were offered hear.  */
 static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
 {
@@ -180,6 +186,7 @@ static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
 		bool heard = t->hop.open || answer->code / 100 == 5;
 		if (answer->code / 100 == 2 && t->hop.open) continue;
 		offered[*due] = false;
+		if (weary(t, answer)) t->hop.open = heard = false;
 		if (!heard) continue;
 		/* "too many recipients": in another transaction */
 		if (answer->code == 452 && t->hop.accepted > 0 && (strcmp(answer->status, "4.5.3") == 0 || !strncmp(answer->status, "4.0.0", 5))) continue;
@@ -300,26 +307,55 @@ static void told_where(const struct talk *t)
 	fflush(stdout);
 }
 
+void transfer_end(void)
+{
+	struct talk *t = &talk;
+	if (t->hop.open && !t->hop.in_data && t->fd >= 0) {
+		io_puts(&t->hop.io, "QUIT\r\n");
+		io_flush(&t->hop.io);
+	}
+	if (t->fd >= 0) close(t->fd);
+	if (t->child > 0) secure_end(t->child);
+	t->fd = -1;
+	t->child = 0;
+	t->hop.open = false;
+}
+
+/* Who is ready for it gets the message.  */
+static enum transfer_result hand_over(struct talk *t)
+{
+	told_where(t);
+	t->hop.utf8 = t->l->utf8;
+	if (t->l->utf8 && !t->hop.smtputf8) return refuse_all(t, "5.6.7", "the host takes no internationalized mail (SMTPUTF8)");
+	return transactions(t);
+}
+
 enum transfer_result transfer(struct letter *l, struct peer_at *p, int fd)
 {
-	static struct talk t;
-	memset(&t, 0, sizeof t);
-	t.l = l;
-	t.p = p;
-	t.fd = fd;
-	enum transfer_result r = begin(&t);
+	struct talk *t = &talk;
+	transfer_end();
+	memset(t, 0, sizeof *t);
+	t->l = l;
+	t->p = p;
+	t->fd = fd;
+	enum transfer_result r = begin(t);
 	bool going = r == TRANSFER_DONE && !all_done(l);
-	if (going) r = begin_tls(&t);
-	if (going && r == TRANSFER_DONE) r = log_in(&t);
+	if (going) r = begin_tls(t);
+	if (going && r == TRANSFER_DONE) r = log_in(t);
 	going = going && r == TRANSFER_DONE;
-	if (going) told_where(&t);
-	if (going && l->utf8 && !t.hop.smtputf8) r = refuse_all(&t, "5.6.7", "the host takes no internationalized mail (SMTPUTF8)");
-	else if (going) r = transactions(&t);
-	if (t.hop.open && !t.hop.in_data && t.fd >= 0) {
-		io_puts(&t.hop.io, "QUIT\r\n");
-		io_flush(&t.hop.io);
-	}
-	if (t.fd >= 0) close(t.fd);
-	if (t.child > 0) secure_end(t.child);
+	if (going) r = hand_over(t);
+	if (!going || r != TRANSFER_DONE || !t->hop.open || t->hop.in_data) transfer_end();
+	return r;
+}
+
+enum transfer_result transfer_again(struct letter *l)
+{
+	struct talk *t = &talk;
+	if (t->fd < 0) return TRANSFER_NEXT;
+	t->l = l;
+	t->again = true;
+	t->hop.io.end = clock_deadline((unsigned)l->cf->session_timeout);
+	enum transfer_result r = hand_over(t);
+	if (r != TRANSFER_DONE || !t->hop.open || t->hop.in_data) transfer_end();
 	return r;
 }

@@ -48,8 +48,14 @@ struct peer_at {
 	char why[LETTER_TEXT];  /* "CODE STATUS HOST TEXT": why NEXT */
 };
 
-/* Over the connected socket `fd`, which is closed.  */
+/* Over the connected socket `fd`.  With TRANSFER_DONE the connection may be left open, and *p belongs to it.  */
 enum transfer_result transfer(struct letter *l, struct peer_at *p, int fd);
+
+/* Another message over the connection that was left open.  TRANSFER_NEXT if there is none, or it is of no use any more; then there is none.  */
+enum transfer_result transfer_again(struct letter *l);
+
+/* Say QUIT on a connection that was left open, and close it.  */
+void transfer_end(void);
 
 /* Write "CODE STATUS HOST TEXT" into `out`, one line without control characters.  Our own words have a code that is no server's (RFC 5321 4.2.1).  */
 enum { OUR_LATER = 499, OUR_NEVER = 599 };

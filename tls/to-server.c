@@ -215,12 +215,12 @@ static bool shake_hands(struct job *j)
 
 int tls_to_server(int argc, char **argv)
 {
-	enum { HOST, CA, VERIFY, SANDBOX, MS, FD, ALL };
+	enum { HOST, CA, VERIFY, BARE, MS, FD, ALL };
 	static const int none_of_ours[] = { SIGPIPE, SIGHUP, SIGINT, SIGTERM };         /* who started us ends in its own time, and us */
 	struct job *j = &job;
 	struct news over = { .what = NEWS_OVER };
 	if (argc != ALL) return fprintf(stderr, "smtp-tls: --to-server is for smtp-client\n"), EX_USAGE;
-	*j = (struct job){ .host = argv[HOST], .ca = argv[CA], .verify = strcmp(argv[VERIFY], "verify") == 0, .sandbox = strcmp(argv[SANDBOX], "bare") != 0, .ms = strtoul(argv[MS], NULL, 10) };
+	*j = (struct job){ .host = argv[HOST], .ca = argv[CA], .verify = strcmp(argv[VERIFY], "verify") == 0, .sandbox = strcmp(argv[BARE], "bare") != 0, .ms = strtoul(argv[MS], NULL, 10) };
 	for (size_t i = 0; i < sizeof none_of_ours / sizeof *none_of_ours; i++) signal(none_of_ours[i], SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

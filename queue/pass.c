@@ -28,7 +28,7 @@ struct destination {
 	bool answered;          /* in this pass */
 };
 
-struct worker { pid_t pid; uint64_t hash; struct entry_id id; };
+struct worker { pid_t pid; uint64_t hash; struct entry_id *ids; size_t n; };
 
 struct pass {
 	const struct spool *s;
@@ -134,8 +134,11 @@ static struct destination *find(const struct pass *p, uint64_t hash) { return fi
 
 static bool is_running(const struct pass *p, const struct entry_id *id)
 {
-	for (size_t i = 0; i < p->running; i++)
-		if (p->worker[i].id.hash == id->hash && strcmp(p->worker[i].id.key, id->key) == 0) return true;
+	for (size_t i = 0; i < p->running; i++) {
+		const struct worker *w = &p->worker[i];
+		for (size_t k = 0; w->hash == destination_of(p, id) && k < w->n; k++)
+			if (w->ids[k].hash == id->hash && strcmp(w->ids[k].key, id->key) == 0) return true;
+	}
 	return false;
 }
 
@@ -188,22 +191,36 @@ static bool look(struct pass *p)
 
 /* --- workers --- */
 
-static bool start(struct pass *p, struct destination *d, struct entry_id *id, bool attempt)
+/* How many entries one process takes after each other, over one connection if the server likes that: an equal part, few as long as the server is not known to answer.  */
+static size_t portion(const struct pass *p, const struct destination *d)
+{
+	enum { FIRST = 5, MOST = 100 };
+	size_t left = d->end - d->next, places = p->per > d->running ? p->per - d->running : 1, part = (left + places - 1) / places, most = d->answered ? MOST : FIRST;
+	return d->down ? 1 : part < most ? part : most;
+}
+
+/* For the next entries of the destination; when it is down, only to look at the time of one.  */
+static bool start(struct pass *p, struct destination *d)
 {
 	sigset_t none;
-	pid_t pid = fork();
+	size_t n = portion(p, d);
+	struct entry_id *ids = calloc(n, sizeof *ids);
+	if (ids) memcpy(ids, &p->all.id[d->next], n * sizeof *ids);
+	pid_t pid = ids ? fork() : -1;
 	if (pid == 0) {
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		_exit((int)work(p->s, id, attempt, attempt ? 0 : d->down));
+		_exit((int)work(p->s, ids, n, !d->down, d->down));
 	}
 	if (pid < 0) {
 		if (!p->exhausted) log_line(LEVEL_ERROR, "cannot start a process for an entry: %s (with queue_parallel = %llu)", strerror(errno), p->s->cf->queue_parallel);
 		p->exhausted = true;
+		free(ids);
 		return false;
 	}
-	p->worker[p->running++] = (struct worker){ pid, d->hash, *id };
+	p->worker[p->running++] = (struct worker){ pid, d->hash, ids, n };
 	d->running++;
+	d->next += n;
 	return true;
 }
 
@@ -256,9 +273,7 @@ static bool start_next(struct pass *p)
 		while (d->next < d->end && d->down && postpone(p, d, &p->all.id[d->next])) d->next++;
 		if (d->next == d->end || !may_run(p, d, silent)) continue;
 		p->turn = (p->turn + i + 1) % p->count;
-		if (!start(p, d, &p->all.id[d->next], !d->down)) return false;
-		d->next++;
-		return true;
+		return start(p, d);
 	}
 	return false;
 }
@@ -268,6 +283,7 @@ static void ended(struct pass *p, pid_t pid, int status)
 	for (size_t i = 0; i < p->running; i++) {
 		if (p->worker[i].pid != pid) continue;
 		struct destination *d = find(p, p->worker[i].hash);
+		free(p->worker[i].ids);
 		p->worker[i] = p->worker[--p->running];
 		p->moved |= WIFEXITED(status) && WEXITSTATUS(status) != WORK_GONE;
 		if (WIFSIGNALED(status)) log_line(LEVEL_ERROR, "the process of an entry was ended by signal %d", WTERMSIG(status));

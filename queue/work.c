@@ -2,24 +2,29 @@
 #include "work.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/wait.h>
-#include <sysexits.h>
 #include <unistd.h>
 
-#include "beside.h"
+#include "clock.h"
 #include "helper.h"
 #include "log.h"
 #include "notice.h"
+#include "order.h"
 #include "route.h"
 
-enum { LINE = 1024, OPTIONS = 24, PER_RCPT = 6, RCPTS = 500 /* for one smtp-client: the kernel limits arguments to some 2 MB */ };
+enum { OPTIONS = 24, PER_RCPT = 6, LINES = 4096 /* octets: one is shorter */ };
+
+/* The smtp-client of this process: it keeps its connection for the entries that follow.  */
+struct client {
+	struct helper h;
+	char buf[LINES];
+	size_t at, have;        /* what was read and not looked at yet */
+	char id[ENTRY_KEY];     /* of the message, for the log */
+};
 
 time_t work_delay(unsigned attempts)
 {
@@ -39,7 +44,54 @@ static size_t next_todo(const struct entry *e, size_t i)
 
 /* --- the client --- */
 
-/* The arguments of smtp-client.  */
+/* Whether there is one; *fresh: it was started now.  */
+static bool client_start(const struct spool *s, struct client *c, bool *fresh)
+{
+	char *argv[CONFIG_ARGUMENTS + 4] = { (char *)"smtp-client" };
+	size_t n = 1;
+	*fresh = c->h.fd < 0;
+	if (!*fresh) return true;
+	config_arguments(s->cf, argv + n);
+	while (argv[n]) n++;
+	argv[n] = (char *)"--orders";
+	c->at = c->have = 0;
+	if (!helper_open(&c->h, "", 0)) return false;
+	helper_start(&c->h, argv, environ, 0);
+	if (c->h.pid > 0) return true;
+	helper_close(&c->h, true);
+	return false;
+}
+
+/* At once: it would go on, and what it delivers would be delivered again.  Returns how it ended, as helper_close.  */
+static int client_end(struct client *c, bool at_once)
+{
+	enum { PATIENCE = 20000 };
+	if (c->h.fd < 0) return 0;
+	if (at_once) kill(c->h.pid, SIGKILL);
+	clock_start(PATIENCE);
+	return helper_close(&c->h, false);
+}
+
+/* The next line that it says, until the call after; NULL at the end.  */
+static char *client_line(struct client *c)
+{
+	for (;;) {
+		char *line = c->buf + c->at, *end = memchr(line, '\n', c->have - c->at);
+		if (end) {
+			*end = '\0';
+			c->at = (size_t)(end - c->buf) + 1;
+			return line;
+		}
+		memmove(c->buf, line, c->have -= c->at);
+		c->at = 0;
+		ssize_t n = c->have < sizeof c->buf ? read(c->h.fd, c->buf + c->have, sizeof c->buf - c->have) : 0;
+		if (n < 0 && errno == EINTR) continue;
+		if (n <= 0) return NULL;
+		c->have += (size_t)n;
+	}
+}
+
+/* The arguments of an order.  */
 struct arguments { char **argv; size_t n; char size[24], (*notify)[DSN_NOTIFY]; };
 
 static void add(struct arguments *a, const char *option, const char *value)
@@ -49,14 +101,11 @@ static void add(struct arguments *a, const char *option, const char *value)
 	if (value) a->argv[a->n++] = (char *)value;
 }
 
-/* For recipients that are to be sent to, from the one at `first` on; *stop is behind the last.  */
-static bool build(const struct spool *s, const struct entry *e, struct arguments *a, size_t first, size_t *stop)
+/* For all recipients that are to be sent to.  */
+static bool build(const struct entry *e, struct arguments *a, size_t todo)
 {
-	char *config[CONFIG_ARGUMENTS];
-	config_arguments(s->cf, config);
-	*a = (struct arguments){ .argv = calloc(CONFIG_ARGUMENTS + OPTIONS + PER_RCPT * RCPTS, sizeof *a->argv), .n = 1, .notify = calloc(RCPTS, sizeof *a->notify) };
+	*a = (struct arguments){ .argv = calloc(OPTIONS + PER_RCPT * todo, sizeof *a->argv), .notify = calloc(todo + 1, sizeof *a->notify) };
 	if (!a->argv || !a->notify) return false;
-	for (char **c = config; *c; c++) a->argv[a->n++] = *c;
 	snprintf(a->size, sizeof a->size, "%llu", (unsigned long long)(e->octets + strlen(e->head)));
 	add(a, "--send", NULL);
 	add(a, "--mx", e->destination);
@@ -68,38 +117,27 @@ static bool build(const struct spool *s, const struct entry *e, struct arguments
 	if (e->full || e->headers) add(a, "--ret", e->full ? "FULL" : "HDRS");
 	if (e->eightbit) add(a, "--8bit", NULL);
 	if (e->utf8) add(a, "--utf8", NULL);
-	size_t i = next_todo(e, first);
-	for (size_t n = 0; i < e->count && n < RCPTS; i = next_todo(e, i + 1)) {
+	for (size_t n = 0, i = next_todo(e, 0); i < e->count; i = next_todo(e, i + 1)) {
 		char *notify = a->notify[n++];
 		dsn_notify_text(notify, e->rcpt[i].notify);
 		if (*notify) add(a, "--notify", notify + sizeof " NOTIFY=" - 1);
 		add(a, "--orcpt", e->rcpt[i].orcpt);
 		add(a, "--rcpt", e->rcpt[i].address);
 	}
-	*stop = i;
 	return true;
 }
 
-/* Start it; the answers come from *from.  vfork: the child has our memory until it is the client.  */
-static pid_t start(struct arguments *a, int message, int *from)
+/* One that was idle may have ended meanwhile: then another gets the order.  */
+static bool give_order(const struct spool *s, struct client *c, const struct arguments *a, int message)
 {
-	int out[2];
-	char place[512];
-	volatile int failure = 0;
-	if (pipe2(out, O_CLOEXEC) != 0) return -1;
-	pid_t pid = vfork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);       /* nobody would write down what it comes to */
-		if (dup2(message, 0) != 0 || dup2(out[1], 1) != 1) _exit(EX_OSERR);
-		for (unsigned i = 0; (a->argv[0] = (char *)beside("smtp-client", i, place, sizeof place)); i++) execv(a->argv[0], a->argv);
-		failure = errno;
-		_exit(EX_OSFILE);
+	bool fresh;
+	while (client_start(s, c, &fresh)) {
+		if (order_send(c->h.fd, a->argv, message)) return true;
+		if (fresh) log_line(LEVEL_ERROR, "smtp-client takes no order: %s", strerror(errno));
+		client_end(c, true);
+		if (fresh) break;
 	}
-	if (failure) log_line(LEVEL_ERROR, "cannot execute smtp-client: %s", strerror(failure));
-	close(out[1]);
-	*from = out[0];
-	if (pid < 0) close(out[0]);
-	return pid;
+	return false;
 }
 
 static void tell(const struct entry_rcpt *r, const char *what, const char *text)
@@ -125,62 +163,47 @@ static int take_line(struct entry *e, int fd, size_t i, const char *line, bool d
 static void tell_unheard(size_t heard, size_t asked, int status)
 {
 	char why[HELPER_WHY];
-	if (heard == asked) return;
-	helper_why(WIFSIGNALED(status) ? HELPER_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status), why);
+	helper_why(status, why);
 	log_line(LEVEL_ERROR, "smtp-client has not said what became of %zu of %zu recipients: %s", asked - heard, asked, why);
 }
 
-/* Hear what became of the recipients [i..stop).  Returns how many were heard of; -1 if that cannot be written down, and no more shall be sent.  */
-static long hear(const struct spool *s, struct entry *e, int fd, FILE *f, size_t i, size_t stop)
+/* How an order ended.  */
+enum over { OVER_END, OVER_NOBODY /* no server has answered */, OVER_LOST /* the client has ended, or talks nonsense */, OVER_STOP /* what it said cannot be written down */ };
+
+/* Hear what becomes of the recipients; *heard of them were heard of.  */
+static enum over hear(const struct spool *s, struct client *c, struct entry *e, int fd, size_t *heard)
 {
-	char line[LINE];
 	bool dsn = false;
-	long heard = 0;
-	for (i = next_todo(e, i); fgets(line, sizeof line, f);) {
-		line[strcspn(line, "\n")] = '\0';
+	size_t i = next_todo(e, 0);
+	for (char *line; (line = client_line(c));) {
+		if (strcmp(line, "# end") == 0) return OVER_END;
+		if (strcmp(line, "# nobody") == 0) return OVER_NOBODY;
 		if (*line == '#') {
 			dsn = strcmp(line, "# dsn") == 0;       /* of the server that was named in the line before */
 			continue;
 		}
-		if (i >= stop || !strchr("245", *line)) break;
-		if (take_line(e, fd, i, line, dsn, spool_now(s)) != 0) return -1;
+		if (i == e->count || !strchr("245", *line)) break;
+		if (take_line(e, fd, i, line, dsn, spool_now(s)) != 0) return OVER_STOP;
 		i = next_todo(e, i + 1);
-		heard++;
+		++*heard;
 	}
-	return heard;
+	return OVER_LOST;
 }
 
-/* Have it sent to as many recipients as one smtp-client takes, from *at on.  Those that nothing is heard of are tried again.  False: no server has answered.  */
-static bool attempt_some(const struct spool *s, struct entry *e, int fd, int message, size_t *at)
+/* Have it sent to all who wait.  Those that nothing is heard of are tried again.  False: no server has answered.  */
+static bool attempt(const struct spool *s, struct client *c, struct entry *e, int fd, int message)
 {
 	struct arguments a;
-	int from, status = 0;
-	size_t first = *at, asked = 0;
-	pid_t pid = build(s, e, &a, first, at) ? start(&a, message, &from) : -1;
-	FILE *f = pid > 0 ? fdopen(from, "r") : NULL;
+	size_t asked = 0, heard = 0;
+	for (size_t i = next_todo(e, 0); i < e->count; i = next_todo(e, i + 1)) asked++;
+	bool given = build(e, &a, asked) && give_order(s, c, &a, message);
 	free(a.argv);
 	free(a.notify);
-	if (!f) {
-		log_line(LEVEL_ERROR, "cannot start smtp-client: %s", strerror(errno));
-		if (pid > 0) kill(pid, SIGKILL);
-		*at = e->count;
-		return true;
-	}
-	for (size_t i = next_todo(e, first); i < *at; i = next_todo(e, i + 1)) asked++;
-	long heard = hear(s, e, fd, f, first, *at);
-	if (heard < 0) kill(pid, SIGKILL);      /* it would go on, and what it delivers would be delivered again */
-	fclose(f);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-	if (heard >= 0) tell_unheard((size_t)heard, asked, status);
-	if (heard != (long)asked) *at = e->count;
-	return !(WIFEXITED(status) && WEXITSTATUS(status) == EX_UNAVAILABLE);
-}
-
-static bool attempt(const struct spool *s, struct entry *e, int fd, int message)
-{
-	bool answered = true;
-	for (size_t at = 0; answered && next_todo(e, at) < e->count;) answered = attempt_some(s, e, fd, message, &at);
-	return answered;
+	if (!given) return true;
+	enum over over = hear(s, c, e, fd, &heard);
+	int status = over == OVER_LOST || over == OVER_STOP ? client_end(c, true) : 0;
+	if (over == OVER_LOST) tell_unheard(heard, asked, status);
+	return over != OVER_NOBODY;
 }
 
 /* Whether that its server does not answer holds for all entries that the pass takes together: those for one destination, or all for relayhost.  */
@@ -247,7 +270,7 @@ static bool remove_it(const struct spool *s, const struct entry_id *id)
 	return false;
 }
 
-enum work_result work(const struct spool *s, struct entry_id *id, bool attempting, time_t until)
+static enum work_result one(const struct spool *s, struct client *c, struct entry_id *id, bool attempting, time_t until)
 {
 	struct entry e;
 	int fd = spool_claim(s, SPOOL_WAIT, id), message;
@@ -256,10 +279,9 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 	if (!entry_read(&e, fd)) {
 		put_aside(s, id, errno);
 		entry_free(&e);
+		close(fd);
 		return WORK_GONE;
 	}
-	log_open("smtp-queue", e.id, "local", LOG_LINES);
-	log_level((enum log_level)s->cf->log_level);
 	message = spool_message(s, id);
 	bool answered = true, attempted = false, laid = true;
 	if (message < 0 && entry_todo(&e)) {
@@ -267,10 +289,12 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 		log_line(LEVEL_ERROR, "the message of %s cannot be opened: %s%s", id->key, strerror(errno), gone ? "; it is on hold" : "");
 		if (gone) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
 		entry_free(&e);
+		close(fd);
 		return WORK_GONE;
 	}
+	snprintf(c->id, sizeof c->id, "%s", e.id);
 	if (attempting && entry_todo(&e)) {
-		answered = attempt(s, &e, fd, message);
+		answered = attempt(s, c, &e, fd, message);
 		attempted = true;
 	}
 	look_at_clock(s, &e, fd, message);
@@ -278,6 +302,23 @@ enum work_result work(const struct spool *s, struct entry_id *id, bool attemptin
 	if (!entry_open(&e)) laid = remove_it(s, id);
 	else laid = lay_down(s, id, &e, fd, attempted, until);
 	bool down = !answered && holds_for_all(s->cf, &e);
+	*c->id = '\0';
 	entry_free(&e);
+	if (message >= 0) close(message);
+	close(fd);
 	return !laid ? WORK_GONE : down ? WORK_DOWN : answered ? WORK_DONE : WORK_APART;
+}
+
+enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, bool attempting, time_t until)
+{
+	struct client c = { .h = HELPER_NONE };
+	enum work_result all = WORK_GONE;
+	log_open("smtp-queue", c.id, "local", LOG_LINES);
+	log_level((enum log_level)s->cf->log_level);
+	for (size_t i = 0; i < n && all != WORK_DOWN && !clock_stop_asked(); i++) {
+		enum work_result r = one(s, &c, &ids[i], attempting, until);
+		if (r == WORK_DOWN || all == WORK_GONE || r == WORK_DONE) all = r;
+	}
+	client_end(&c, false);
+	return all;
 }

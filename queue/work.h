@@ -1,4 +1,4 @@
-/* One entry of the queue: try to deliver it, tell its sender, and lay it down for the next time.  In a process of its own.  */
+/* Entries of the queue: try to deliver each, tell its sender, and lay it down for the next time.  In a process of its own.  */
 #ifndef WORK_H
 #define WORK_H
 
@@ -6,15 +6,16 @@
 
 /* What the pass learns from the exit status.  */
 enum work_result {
-	WORK_DONE,              /* the destination has answered, whatever it said */
+	WORK_DONE,              /* the destination has answered, whatever it said, for one of them at least */
 	WORK_DOWN,              /* it did not */
 	WORK_APART,             /* nor did one that this entry alone has */
-	WORK_GONE,              /* nothing could be done: somebody else works on the entry, or it is no more */
+	WORK_GONE,              /* nothing could be done: somebody else works on them, or they are no more */
 };
 
-/* With `attempt` false nothing is sent: the destination is known to be down, and only time is looked at.  `until` is when it will be tried again (0: by the entry's own
+/* `n` entries for one place, one after the other, over one connection if the server there likes that; those behind one that finds it down, or behind a signal to stop, are left as
+ * they are.  With `attempt` false nothing is sent: the destination is known to be down, and only time is looked at.  `until` is when it will be tried again (0: by the entry's own
  * attempts).  */
-enum work_result work(const struct spool *s, struct entry_id *id, bool attempt, time_t until);
+enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, bool attempt, time_t until);
 
 /* Seconds from the attempt with this number (from 1) to the next, spread by a tenth.  */
 time_t work_delay(unsigned attempts);

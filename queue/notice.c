@@ -32,7 +32,8 @@ static void parse(struct line *l, const char *text, const char *otherwise)
 	}
 	l->said = code % 100 != 99;
 	snprintf(l->text, sizeof l->text, "%s", l->said ? text : text + n);
-	if (l->said) snprintf(l->text, sizeof l->text, "%d %s", code, text + n);
+	bool given = strcmp(l->status + strcspn(l->status, "."), ".0.0") != 0;        /* by the server; else by smtp-client, for want of one */
+	if (l->said) snprintf(l->text, sizeof l->text, "%d %s%s%s", code, given ? l->status : "", given ? " " : "", text + n);
 	if (strcmp(l->host, "-") == 0) *l->host = '\0';
 }
 

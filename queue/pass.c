@@ -315,7 +315,7 @@ bool pass_run(const struct spool *s)
 {
 	struct pass p = { .s = s, .parallel = (size_t)s->cf->queue_parallel, .one_hop = *s->cf->relayhost };
 	sigset_t child;
-	p.per = p.one_hop ? p.parallel : PER_DESTINATION;
+	p.per = p.one_hop || p.parallel < PER_DESTINATION ? p.parallel : PER_DESTINATION;
 	p.worker = calloc(p.parallel, sizeof *p.worker);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);

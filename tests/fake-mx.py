@@ -2,7 +2,7 @@
 """An SMTP server that misbehaves: fake-mx.py FOLDER STAGE ACTION [KEYWORD...]
 
 Listens on 127.0.0.1, writes its port to FOLDER/port, what it hears to FOLDER/heard, each message that it takes to FOLDER/1, FOLDER/2...
-STAGE: greeting EHLO HELO MAIL RCPT RCPT2 DATA BDAT end QUIT never.  ACTION there: close, reset, hang, nonsense, big (10 MB of reply), endless, take (the message is
+STAGE: greeting EHLO HELO MAIL MAIL3 (and later ones of a connection) RCPT RCPT2 DATA BDAT end QUIT never.  ACTION there: close, reset, hang, nonsense, big (10 MB of reply), endless, take (the message is
 taken, and the connection reset before the answer), or a reply's text, with \\n for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is
 there, it is removed and the action is done; then no more.  KEYWORDs are offered in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
 Without PIPELINING who says more than one command at once is told so, and left.
@@ -32,7 +32,7 @@ def due():
 class Session:
     def __init__(self, c):
         self.c, self.f = c, c.makefile("rb")
-        self.rcpts = self.chunks = 0
+        self.rcpts = self.mails = 0
         self.body = b""
 
     def send(self, text):
@@ -107,7 +107,8 @@ class Session:
             self.at("HELO", "250 mx.remote.example")
         elif verb == "MAIL":
             self.rcpts, self.body = 0, b""
-            self.at("MAIL", "250 2.1.0 ok")
+            self.mails += 1
+            self.at("MAIL3" if self.mails > 2 and "MAIL3" in stages else "MAIL", "250 2.1.0 ok")
         elif verb == "RCPT":
             self.rcpts += 1
             if b"<unknown@" in line:

@@ -177,6 +177,14 @@ takes_utf8() {
 	[ "$(grep -c 'from=<bob@example.test>.*nrcpt=2' "$POSTFIX/log")" = 1 ]
 	speaks_tls
 	grep -q 'TLSv1.3' "$(kept joe)"
+	# one handshake for several messages
+	local met
+	met=$(grep -c 'smtpd.*: connect from' "$POSTFIX/log")
+	ROUTE+=(-o queue_parallel=1)
+	for i in 1 2 3; do lay bob@example.test ann@far.example; done
+	SSL_CERT_FILE=$BATS_FILE_TMPDIR/good.pem secure_run 0
+	queue_empty || { cat "$LOG"; return 1; }
+	[ "$(grep -c 'smtpd.*: connect from' "$POSTFIX/log")" = $((met + 1)) ]
 	takes_utf8
 	postfix_logged 'from=<jürgen@b.example>'
 }

@@ -212,6 +212,52 @@ Remote-MTA: dns; '*'Diagnostic-Code: smtp; 550 '*'no such user'* ]]
 	[[ $output != *joe@* ]]
 }
 
+# How many greetings and messages the server has heard.
+greeted() { grep -c ^EHLO "$REMOTE/heard"; }
+
+@test "several messages for one place go over one connection, by relay or not, and one that is refused harms no other" {
+	remote mx never close
+	for i in 1 2 3 4 5 6; do lay bob@example.test "joe@far$((i % 2)).example" "ann@far.example"; done
+	lay bob@example.test unknown@far1.example
+	ROUTE=(-o "transports=$BATS_TEST_TMPDIR/transports" -o queue_parallel=1)
+	printf '.example 127.0.0.1:%s\n* 127.0.0.1:1\n' "$PORT" >"$BATS_TEST_TMPDIR/transports"
+	chmod 644 "$BATS_TEST_TMPDIR/transports"
+	run_at 0
+	[ "$(taken) $(waiting)" = '12 0' ]
+	# three places, the first time five at most
+	[ "$(greeted)" = 4 ]
+	run -0 one_report
+	for i in 1 2 3 4 5 6; do lay bob@example.test "joe@far$i.example"; done
+	relay_to
+	ROUTE+=(-o queue_parallel=1)
+	run_at 0
+	[ "$(taken) $(waiting) $(greeted)" = '18 0 6' ]
+}
+
+@test "a server that has had enough, by 4xx or 421 or without a word, gets the rest over another connection" {
+	for action in '450 4.3.2 too many messages' '421 4.7.0 bye' close reset nonsense; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		remote mx MAIL3 "$action"
+		relay_to
+		ROUTE+=(-o queue_parallel=1)
+		for i in 1 2 3 4 5; do lay bob@example.test joe@far.example; done
+		run_at 0
+		[ "$(taken) $(waiting) $(greeted)" = '5 0 3' ] || { echo "$action: $(taken) taken, $(waiting) wait, $(greeted) connections"; return 1; }
+		stop_all
+	done
+	# what is refused for good is refused for good
+	rm -rf "$BATS_TEST_TMPDIR/mx"
+	remote mx MAIL3 '550 5.7.1 not you'
+	relay_to
+	ROUTE+=(-o queue_parallel=1)
+	for i in 1 2 3; do lay bob@example.test joe@far.example; done
+	run_at 0
+	[ "$(taken) $(waiting) $(greeted)" = '2 0 1' ]
+	run -0 one_report
+	echo "$output"
+	[[ $output == *'550 5.7.1 not you'* ]]
+}
+
 @test "a server that refuses with a bare 500 is quoted, like any other" {
 	remote mx RCPT '500 I do not know that'
 	relay_to

@@ -42,11 +42,19 @@ static struct sending {
 
 /* --- output --- */
 
+/* What nobody hears will be sent again: so no more is.  */
+static void flush(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout)) return;
+	fprintf(stderr, "smtp-client: cannot tell what became of a recipient: %s\n", strerror(errno));
+	exit(EX_IOERR);
+}
+
 /* As far as they are known, in order: who reads them counts lines.  */
 static void print_known(struct letter *l)
 {
 	for (; sending.printed < l->count && l->rcpt[sending.printed].done; sending.printed++) puts(l->rcpt[sending.printed].result);
-	fflush(stdout);
+	flush();
 }
 
 static void print_rest(struct sending *s)
@@ -316,7 +324,7 @@ int send_orders(struct config *cf)
 		s->letter.message = o.file;
 		if (status == EX_OK) status = send_letter(s);
 		if (status != EX_USAGE) puts(status == EX_UNAVAILABLE ? "# nobody" : "# end");
-		fflush(stdout);
+		flush();
 		free(s->letter.rcpt);
 		order_free(&o);
 	}

@@ -1,7 +1,7 @@
 /* inject [-t] [-r ROLE] [-f ROLE:CALL:ORDINAL[+]:FAULT]... -o REPORT COMMAND...: run a command and let one system call of one of its processes fail.
  *
  * As strace -f -e inject=, but: a process is named by its role (the first is the keeper, or as -r says; what it forks is a speaker, what it
- * vforks a helper; what that forks is a monitor, and what that forks a writer; what a pass forks is a worker, and what that forks a client), so an ordinal means the same call in each run; it works in a process under seccomp; a short count is true, the kernel
+ * vforks a helper; what that forks is a monitor, and what that forks a writer; what a pass forks is a worker, and what that forks a client, if it has none, else a helper), so an ordinal means the same call in each run; it works in a process under seccomp; a short count is true, the kernel
  * does the shortened call; and it is many times faster, for after the fault nothing is stopped any more.
  * FAULT: the name of an error; "short", half of the count; "kill", SIGKILL before the call is done.  ORDINAL counts from 1; with "+" the
  * fault holds from there on.  A ROLE with * behind it is that of all processes whose role begins so.  With -t the report lists every call: "call ROLE NAME ORDINAL KIND ARGUMENT...", KIND being what the first
@@ -48,6 +48,7 @@ struct process {
 	pid_t pid;
 	char role[16];          /* empty: its parent's event is still to come, and it waits */
 	bool begun, counted, held;
+	pid_t client;           /* of a worker */
 	struct user_regs_struct entry;
 	struct fault *fault;    /* in the call that it is in */
 	unsigned ordinal[CALLS];
@@ -215,8 +216,12 @@ static void on_child(struct process *parent, bool vforked)
 	if (ptrace(PTRACE_GETEVENTMSG, parent->pid, NULL, &pid) != 0) return;
 	struct process *p = find((pid_t)pid);
 	static const char *const roles[] = { "helper", "speaker", "monitor", "writer", "worker", "client" };
-	static const struct { const char *parent; int role; } forked[] = { { "helper", 2 }, { "monitor", 3 }, { "pass", 4 }, { "worker", 5 } };
+	static const struct { const char *parent; int role; } forked[] = { { "helper", 2 }, { "monitor", 3 }, { "pass", 4 } };
 	int role = vforked ? 0 : 1;
+	if (strncmp(parent->role, "worker", 6) == 0 && !parent->client) {
+		parent->client = p->pid;
+		role = 5;
+	}
 	for (size_t i = 0; i < sizeof forked / sizeof *forked && !vforked; i++)
 		if (strncmp(parent->role, forked[i].parent, strlen(forked[i].parent)) == 0) role = forked[i].role;
 	int n = ++started[role];
@@ -242,6 +247,13 @@ static void on_stop(struct process *p, int status)
 		pass = sig;
 	}
 	go_on(p, pass);
+}
+
+static void on_end(const struct process *p, int status)
+{
+	fprintf(report, "end %s %s %d\n", p->role, WIFEXITED(status) ? "exit" : "signal", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+	for (int i = 0; i < process_count; i++)
+		if (processes[i].client == p->pid) processes[i].client = 0;
 }
 
 static pid_t start(char **argv)
@@ -286,7 +298,7 @@ int main(int argc, char **argv)
 		if (pid <= 0) continue;
 		p = find(pid);
 		if (WIFSTOPPED(status)) on_stop(p, status);
-		else fprintf(report, "end %s %s %d\n", p->role, WIFEXITED(status) ? "exit" : "signal", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+		else on_end(p, status);
 	}
 	return fclose(report) != 0;
 }

@@ -60,9 +60,10 @@ class Server:
                 rcpts, body = [], b""
             elif verb == b"RCPT":
                 rcpts.append(re.search(rb"<(.*)>", line).group(1).decode())
-                if rcpts[-1] == REFUSED:
+                no = self.refusal(rcpts[-1])
+                if no:
                     rcpts.pop()
-                    reply = b"550 5.1.1 no such user"
+                    reply = no
             elif verb == b"BDAT":
                 size = int(line.split()[1])
                 body += f.read(size)
@@ -74,6 +75,9 @@ class Server:
                 self.bad.append("the server heard %r" % line)
             c.sendall(reply + b"\r\n")
         return None
+
+    def refusal(self, rcpt):
+        return b"550 5.1.1 no such user" if rcpt == REFUSED else None
 
     def keep(self, rcpts, body):
         if not re.fullmatch(rb"Received: (?:[^\n]|\n\t)+\n" + re.escape(BODY), body):

@@ -5,8 +5,8 @@ MIB = 1 << 20
 
 
 class Message:
-    def __init__(self, number, size, recipients, chunked):
-        self.number, self.recipients, self.chunked = number, recipients, chunked
+    def __init__(self, number, size, recipients, chunked, sender="client.test/sender"):
+        self.number, self.size, self.recipients, self.chunked, self.sender = number, size, recipients, chunked, sender
         rng = random.Random(number)
         lines = [b"From: <sender@client.test>", b"X-Number: %d" % number, b""]
         while size > 0:
@@ -37,7 +37,7 @@ class Client:
     def __init__(self, run, *options):
         self.sock, theirs = socket.socketpair()
         self.sock.settimeout(60)
-        self.child = subprocess.Popen(run.handler + list(options), stdin=theirs, stdout=theirs, stderr=run.stderr)
+        self.child = subprocess.Popen(run.handler + list(options), stdin=theirs, stdout=theirs, stderr=run.stderr, env={**os.environ, "TCPREMOTEIP": "192.0.2.7"})
         theirs.close()
         self.run, self.replies = run, self.sock.makefile("rb")
         self.expect(220)
@@ -55,7 +55,7 @@ class Client:
         self.expect(code)
 
     def begin(self, m):
-        self.ask(b"MAIL FROM:<sender@client.test> BODY=8BITMIME\r\n", 250)
+        self.ask(b"MAIL FROM:<%s> BODY=8BITMIME\r\n" % address(m.sender).encode(), 250)
         for box in m.recipients:
             self.ask(b"RCPT TO:<%s>\r\n" % address(box).encode(), 250)
 
@@ -88,22 +88,32 @@ class Run:
 
     def __init__(self, build, fs, mutant):
         self.fs, self.numbers, self.messages, self.answered, self.made, self.failed = fs, itertools.count(), {}, {}, {}, []
-        deliver = build + "/maildir-deliver"
-        settings = ["-C", "/dev/null", "-o", "mail_root=%s/live/mail" % os.getcwd(), "-o", "hostname=mx.example.test"]
-        if mutant:
-            with open("mutant", "w") as f:
-                f.write('#!/bin/sh\nPOWER_LIE=%s LD_PRELOAD=%s/power-lie.so exec %s "$@"\n' % (mutant, build, deliver))
-            os.chmod("mutant", 0o755)
-            deliver = os.getcwd() + "/mutant"
-        self.deliver = [deliver] + settings
-        self.handler = [build + "/smtp-handler"] + settings + ["-o", "deliver=" + deliver]
+        self.build, self.mutant = build, mutant
+        settings = ["-C", "/dev/null", "-o", "mail_root=%s/live/mail" % os.getcwd(), "-o", "hostname=mx.example.test", *self.more_settings()]
+        self.deliver = [self.program("maildir-deliver")] + settings
+        self.settings = settings + ["-o", "deliver=" + self.deliver[0]]
+        self.handler = [build + "/smtp-handler"] + self.settings
         self.stderr = open("stderr", "ab")
+
+    def more_settings(self):
+        return []
+
+    def program(self, name):
+        """Its path, or that of a script which runs it without a sync: of a mutant PROGRAM:WHAT."""
+        who, _, what = (self.mutant or "").partition(":")
+        path = "%s/%s" % (self.build, name)
+        if who != name:
+            return path
+        with open("mutant", "w") as f:
+            f.write('#!/bin/sh\nPOWER_LIE=%s LD_PRELOAD=%s/power-lie.so exec %s "$@"\n' % (what, self.build, path))
+        os.chmod("mutant", 0o755)
+        return os.getcwd() + "/mutant"
 
     def position(self):
         return os.stat("log").st_size
 
-    def message(self, size, recipients, chunked=False):
-        m = Message(next(self.numbers), size, recipients, chunked)
+    def message(self, size, recipients, chunked=False, **more):
+        m = Message(next(self.numbers), size, recipients, chunked, **more)
         self.messages[m.number] = m
         return m
 
@@ -150,8 +160,7 @@ class Run:
         except Exception as e:
             self.failed.append(e)
 
-    def deliver_all(self):
-        self.first_messages()
+    def all_at_once(self):
         threads = [threading.Thread(target=self.crowd, args=(i,)) for i in range(4)]
         for t in threads:
             t.start()
@@ -160,21 +169,46 @@ class Run:
         for e in self.failed:
             raise e
 
+    def deliver_all(self):
+        self.first_messages()
+        self.all_at_once()
+
+    def is_here(self, box):
+        return True
+
     def finish(self):
         """What is there now, each file compared with its message; what a cut leaves is compared with this."""
         files, where = {}, collections.defaultdict(set)
-        for name, text in mail("live"):
-            number = int(re.search(rb"^X-Number: (\d+)$", text, re.M).group(1))
-            sent = self.messages[number].stored()
-            trace = rb"Return-Path: <sender@client.test>\nDelivered-To: [^\n]+\n(Received: [^\n]+\n([ \t][^\n]+\n)*)?"
-            if number not in self.answered or not text.endswith(sent) or not re.fullmatch(trace, text[:-len(sent)]):
+        for name, text in self.copies():
+            number = number_of(text)
+            m = self.messages[number]
+            top = b"Return-Path: <%s>\nDelivered-To: [^\n]+\n" % address(m.sender).encode()
+            if number not in self.answered or not is_whole(text, m, top):
                 raise RuntimeError("%s: not the message that was sent" % name)
-            files[name] = [hashlib.sha256(text).hexdigest(), self.answered[number]]
+            files[name] = [sha(text), self.answered[number]]
             where[number].add(name)
         for number in self.answered:
-            if len(where[number]) != len(self.messages[number].recipients):
+            if len(where[number]) != len(list(filter(self.is_here, self.messages[number].recipients))):
                 raise RuntimeError("message %d is in %s" % (number, where[number]))
-        return {"fs": self.fs, "files": files, "made": self.made, "answered": sorted(self.answered.values())}
+        answered = sorted(self.answered.values())
+        return {"fs": self.fs, "files": files, "made": self.made, "answered": answered, "promises": answered + list(self.made.values())}
+
+    def copies(self):
+        return mail("live")
+
+
+def number_of(text):
+    return int(re.search(rb"^X-Number: (\d+)$", text, re.M).group(1))
+
+
+def sha(text):
+    return hashlib.sha256(text).hexdigest()
+
+
+def is_whole(text, m, top=b""):
+    """Whether it is that message, octet for octet, behind these lines and those that a server adds."""
+    sent = m.stored()
+    return text.endswith(sent) and bool(re.fullmatch(top + rb"(Received: [^\n]+\n([ \t][^\n]+\n)*)?", text[:-len(sent)]))
 
 
 def mail(root):

@@ -67,6 +67,20 @@ static void find_comments(const char *in, size_t n, bool *comment)
 	}
 }
 
+/* What comes out are the last octets of its member in[0..n), but for what may follow an address.  Between two of them there is nothing, a line end in quotes, or, at a
+ * dot or an at sign, blanks and comments.  From behind, for a name in front of a bracket may have the same octets.  */
+static void check_octets(const char *text, size_t len, const char *in, size_t n, const bool *comment)
+{
+	for (size_t i = len; i-- > 0;) {
+		bool joint = i + 1 == len || strchr(".@", text[i]) || strchr(".@", text[i + 1]);
+		const char *between = i + 1 == len ? " \t\r\n>,;" : joint ? " \t\r\n" : "\r\n";
+		while (n > 0 && ((comment[n - 1] && joint) || (!comment[n - 1] && in[n - 1] != text[i] && strchr(between, in[n - 1])))) n--;
+		EXPECT(n > 0 && !comment[n - 1] && in[n - 1] == text[i]);
+		n--;
+		EXPECT((unsigned char)text[i] >= ' ' && text[i] != 0x7f);
+	}
+}
+
 /* Whatever the list: what comes out is made of octets of the list, in their order, none of a comment; of members that are plain addresses each is there once, in order.  */
 static void check_list(const char *in, size_t n)
 {
@@ -83,12 +97,7 @@ static void check_list(const char *in, size_t n)
 		last = s;
 		if (kind == ADDRESS_BAD) continue;
 		EXPECT(len > 0);
-		for (size_t i = 0; i < len; i++) {
-			EXPECT((unsigned char)text[i] >= ' ' && text[i] != 0x7f);
-			while (at < end && (in[at] != text[i] || comment[at])) at++;
-			EXPECT(at < end);
-			at++;
-		}
+		check_octets(text, len, in + at, end - at, comment + at);
 		/* read again it is the same, so nothing in it means more than it did */
 		const char *again = text;
 		memcpy(copy, text, len + 1);

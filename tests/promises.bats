@@ -40,6 +40,18 @@ order() {
 	[ "$output" = "3 3 3 1 0" ]
 }
 
+@test "P1, P2: for two hosts message and entries are synced before the links, those before the first entry is in new/, that after the last, then the 250" {
+	mkdir "$BATS_TEST_TMPDIR/queue"
+	SETTINGS+=(-o "queue_dir=$BATS_TEST_TMPDIR/queue" -o relay_from=192.0.2.7)
+	STRACE=(-E TCPREMOTEIP=192.0.2.7)
+	lines "EHLO c" "MAIL FROM:<a@b.example>" "RCPT TO:<joe@far.example>" "RCPT TO:<ann@near.example>" DATA x . QUIT >"$BATS_TEST_TMPDIR/in"
+	traced "$BATS_TEST_TMPDIR/in" >/dev/null
+	run awk '/fsync\(.*queue\/tmp\//{f++; if (l) bad=1} /linkat\(.*queue\/message>/ && !/unlinkat/{l++; if (f<3) bad=1} /fsync\(.*queue\/message>/{m++; if (l<2 || r) bad=1}
+		/renameat\(.*"new\//{r++; if (m<1) bad=1} /fsync\(.*queue\/new>/{n++; if (r<2) bad=1} /Ok, stored with id/ && /write/{if (n<1) bad=1; ok=1} /fsync\(.*\/queue>/{q++}
+		END{print f, l, m, r, n, ok, q, bad+0}' "$BATS_TEST_TMPDIR/trace"
+	[ "$output" = "3 2 1 2 1 1 3 0" ]       # the last but one: each folder that was made
+}
+
 # to_forty: a message to forty mailboxes.
 to_forty() {
 	local rcpts=()

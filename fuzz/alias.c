@@ -110,6 +110,7 @@ static void check_forms(size_t pad)
 	write_file(text_path, 0, fuzz.text, fuzz.n);
 	find_names();
 	look_up_all(first);
+	for (size_t i = 0; i < named; i++) EXPECT(!first[i].value || (!strchr(" \t", *first[i].value) && !strchr(" \t", first[i].value[strlen(first[i].value) - 1])));
 	write_file(text_path, pad, fuzz.text, fuzz.n);
 	if (pad > 0) check_same(true);
 	if (compile()) check_same(false);

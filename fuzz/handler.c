@@ -128,7 +128,8 @@ static void hop_lhlo(void)
 	peer.smtputf8 = !(without & 4);
 	peer.eightbit = !(without & 8);
 	peer.size = !(without & 16);
-	snprintf(text, sizeof text, "250-hop\r\n%s%s%s%s%s%s%s", peer.chunking ? "250-CHUNKING\r\n" : "", without & 2 ? "" : "250-PIPELINING\r\n",
+	snprintf(text, sizeof text, "250-hop\r\n%s%s%s%s%s%s%s%s", peer.ours ? "250-AUTH\r\n250-DSN\r\n250-X-RELAY\r\n" : "",
+		peer.chunking ? "250-CHUNKING\r\n" : "", without & 2 ? "" : "250-PIPELINING\r\n",
 		peer.smtputf8 ? "250-SMTPUTF8\r\n" : "", peer.eightbit ? "250-8BITMIME\r\n" : "", peer.size ? "250-SIZE 1000\r\n" : "",
 		without & 32 ? "" : "250-X-ALL-OR-NOTHING\r\n", without & 64 ? "250-LIMITS RCPTMAX=3\r\n" : "");
 	hop_say(text, strlen(text));

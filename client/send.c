@@ -154,7 +154,7 @@ static void try_named(struct sending *s)
 static int try_mx(struct sending *s)
 {
 	static struct dns_hosts hosts;
-	char self[1024];
+	char self[1024], before[LETTER_TEXT];
 	const struct config *cf = s->letter.cf;
 	unsigned left = MOST_ADDRESSES, ms = cf->command_timeout < CONNECT ? (unsigned)cf->command_timeout : CONNECT;
 	if (!dns_open(&s->dns, cf->dns, ms)) return all(s, OUR_LATER, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
@@ -172,9 +172,11 @@ static int try_mx(struct sending *s)
 	}
 	bool permanent = true;
 	for (size_t i = 0; i < hosts.count && left > 0 && !all_done(&s->letter); i++) {
+		strcpy(before, s->why);
 		*s->why = '\0';
 		bool over = try_dns(s, hosts.host[i].name, &left);
 		permanent &= *s->why == '5';
+		if (!*s->why) strcpy(s->why, before);   /* the time was over, and this one is not to blame */
 		if (over) break;
 	}
 	if (!permanent && *s->why == '5') transfer_say(s->why, OUR_LATER, "4.4.1", "", "no mail exchanger of the domain can be reached now");

@@ -359,9 +359,20 @@ for n in range(4080, 4100): sys.stdout.write("x" * n + "\r\n" + "y" * n + "\n")'
 	peer 'c = context(); c.sni_callback = lambda t, name, x: heard.write(b"<%s>" % str(name).encode()) and None; s = begin_tls(c); s.sendall(b"220 x\r\n")'
 	status 0 client --tls localhost "$PORT" </dev/null
 	status 0 client --tls 127.0.0.1 "$PORT" </dev/null
-	[ "$(cat "$DIR/heard")" = '<localhost><None>' ]
+	status 0 client --tls '[127.0.0.1]' "$PORT" </dev/null
+	[ "$(cat "$DIR/heard")" = '<localhost><None><None>' ]
 	! getent ahosts localhost. >/dev/null || status 0 client --tls localhost. "$PORT" </dev/null
 	refute grep -q 'localhost\.' "$DIR/heard"
+}
+
+@test "a certificate is good for an address, in brackets too" {
+	need_tls
+	mkdir "$CERTS/address"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$CERTS/address/privkey.pem" -out "$CERTS/address/fullchain.pem" \
+		-subj /CN=x -addext subjectAltName=IP:127.0.0.1,IP:::1 -days 2 2>/dev/null
+	peer 's = begin_tls(context("address")); s.sendall(b"220 x\r\n"); hear()'
+	for host in 127.0.0.1 '[127.0.0.1]'; do status 0 client --tls --verify --ca "$CERTS/address/fullchain.pem" "$host" "$PORT" </dev/null; done
+	status 76 client --tls --verify --ca "$CERTS/address/fullchain.pem" localhost "$PORT" </dev/null
 }
 
 @test "a certificate cannot write on the terminal" {

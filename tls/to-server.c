@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -52,11 +53,13 @@ static bool hear(void *buf, size_t size)
 
 /* --- authorities --- */
 
-/* A host name, without the dot at the end that makes it absolute.  */
+/* A host name, without the dot at the end that makes it absolute; an address without its brackets (RFC 5321 4.1.3), for no certificate has them.  */
 static void bare_name(char out[256], const char *host)
 {
+	bool literal = *host == '[';
+	if (literal) host += strncasecmp(host, "[IPv6:", 6) == 0 ? 6 : 1;
 	int n = snprintf(out, 256, "%s", host);
-	if (n > 1 && n < 256 && out[n - 1] == '.') out[n - 1] = '\0';
+	if (n > 1 && n < 256 && out[n - 1] == (literal ? ']' : '.')) out[n - 1] = '\0';
 }
 
 static bool is_address(const char *host)

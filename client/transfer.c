@@ -176,6 +176,13 @@ static const char *write_message(struct talk *t, bool *unfit)
 /* Whether it has had enough, which is no word on this message: it may take it over another connection.  */
 static bool weary(const struct talk *t, const struct reply *r) { return t->again && r == &t->hop.mail_reply.reply && r->code / 100 == 4; }
 
+/* "Too many recipients": in another transaction, where this one is the first, it hears what is meant.  RFC 5321 4.5.3.1.10 asks to take the code of RFC 821 so too.  */
+static bool too_many(const struct talk *t, const struct reply *r)
+{
+	if (t->hop.accepted == 0 || (r->code != 452 && r->code != 552)) return false;
+	return strcmp(r->status + 1, ".5.3") == 0 || strcmp(r->status + 1, ".0.0") == 0;
+}
+
 /* What the recipients [*due..stop) that were offered hear.  */
 static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
 {
@@ -187,9 +194,7 @@ static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
 		if (answer->code / 100 == 2 && t->hop.open) continue;
 		offered[*due] = false;
 		if (weary(t, answer)) t->hop.open = heard = false;
-		if (!heard) continue;
-		/* "too many recipients": in another transaction */
-		if (answer->code == 452 && t->hop.accepted > 0 && (strcmp(answer->status, "4.5.3") == 0 || !strncmp(answer->status, "4.0.0", 5))) continue;
+		if (!heard || too_many(t, answer)) continue;
 		say_reply(r->result, t, answer);
 		r->done = true;
 	}

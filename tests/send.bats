@@ -124,6 +124,18 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	done
 }
 
+@test "too many recipients, by 452 or by RFC 821's 552: in another transaction; a full mailbox is one" {
+	local answer
+	for answer in '452 4.5.3 too many' '452 too many' '552 too many' '552 5.5.3 too many' '552 5.2.2 full'; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		remote mx RCPT2 "$answer"
+		send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example joe@far.example jane@far.example
+		[ "$(grep -c '^250 2.0.0 ' <<<"$output")" = "$([[ $answer == *full ]] && echo 1 || echo 2)" ]
+		[[ $answer != *full ]] || [ "${lines[-1]}" = '552 5.2.2 127.0.0.1 full' ]
+		stop_all
+	done
+}
+
 @test "a greeting that breaks off is no greeting: neither its 521 nor its 554 counts" {
 	for code in 521 554; do
 		rm -rf "$BATS_TEST_TMPDIR/mx"

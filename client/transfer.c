@@ -113,6 +113,10 @@ static enum transfer_result log_in(struct talk *t)
 	char secret[512], plain[1100], line[1600];
 	const char *file = t->l->cf->relay_auth;
 	if (!t->p->route.authenticate) return TRANSFER_DONE;
+	if (!offers(t, "PLAIN") && !offers(t, "LOGIN")) {       /* some tell in their reply what they did not understand, and that goes to the log and the sender */
+		transfer_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, "the server does not take relay_auth: it offers neither AUTH PLAIN nor LOGIN");
+		return TRANSFER_NEXT;
+	}
 	if (!read_secret(file, secret)) {
 		transfer_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, "relay_auth cannot be read, or holds no user:password");
 		return TRANSFER_NEXT;
@@ -120,7 +124,7 @@ static enum transfer_result log_in(struct talk *t)
 	char *password = strchr(secret, ':');
 	*password++ = '\0';
 	const struct reply *r;
-	if (offers(t, "PLAIN") || !offers(t, "LOGIN")) {
+	if (offers(t, "PLAIN")) {
 		int n = snprintf(plain + 1, sizeof plain - 1, "%s%c%s", secret, '\0', password) + 1;
 		plain[0] = '\0';
 		memcpy(line, "AUTH PLAIN ", 11);

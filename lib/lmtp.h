@@ -19,7 +19,7 @@ struct hop {
 	bool open;              /* greeted, or not heard yet; what it offers is known, or taken for granted */
 	bool unheard;           /* LHLO is out, neither it nor the connection answered yet */
 	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing, xforward, auth, dsn, relay, starttls;
-	char name[256], mechanisms[128];        /* of SMTP: what it calls itself, and AUTH */
+	char name[256], mechanisms[512];        /* of SMTP: what it calls itself, and AUTH */
 	unsigned rcpt_max;      /* LIMITS RCPTMAX= (RFC 9422); 0 if it does not say */
 	/* the transaction */
 	bool mail_due;          /* MAIL is out, and nobody has asked for its answer */

@@ -78,6 +78,14 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	refute grep -q 'wrong' "$LOG"
 }
 
+@test "a relay that offers no AUTH is not told the password" {
+	SETTINGS+=(-o auth=no)
+	serve systemd_inetd
+	echo 'alice@example.test:secret' >"$SECRET"
+	send -o tls_policy=encrypt -o "relayhost=127.0.0.1:$PORT" -o "relay_auth=$SECRET" -- --mx example.test -f a@b.example alice@example.test
+	[ "${lines[-1]}" = '499 4.7.0 127.0.0.1 the server does not take relay_auth: it offers neither AUTH PLAIN nor LOGIN' ]
+}
+
 @test "wrong usage is 64, with a word why; an address that begins with a dash is an address" {
 	send -- --to 127.0.0.1:1
 	[ "$status" = 64 ]

@@ -1,11 +1,13 @@
 /* smtp-client: SMTP towards a server; a dialogue of a person with it, or one message.
  * SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "dialogue.h"
@@ -86,9 +88,18 @@ static int arguments(struct dialogue *d, char **rest, int n)
 	return -1;
 }
 
+/* A standard descriptor that is closed would be given to the next file or connection, and our words be sent to the server.  What stands in its place cannot be used.  */
+static bool hold_places(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct client *c = &client;
+	if (!hold_places()) return EX_OSFILE;
 	c->dialogue = (struct dialogue){ .cf = &c->cf, .ca = "", .family = AF_UNSPEC, .fd = -1 };
 	int status = options(c, argc, argv);
 	if (status < 0) status = arguments(&c->dialogue, argv + optind, argc - optind);

@@ -235,6 +235,16 @@ for n in range(4080, 4100): sys.stdout.write("x" * n + "\r\n" + "y" * n + "\n")'
 	client --show-config | grep -q '^hostname = me.example.org'
 }
 
+@test "standard descriptors that are closed are not the connection" {
+	peer 's.sendall(b"220 x\r\n"); hear()'
+	client localhost "$PORT" <&- >"$DIR/out"
+	[ "$(cat "$DIR/out")" = $'220 x\r' ]
+	local status=0
+	client localhost "$PORT" </dev/null >&- || status=$?
+	[ "$status" = 74 ]
+	[ ! -s "$DIR/heard" ]
+}
+
 @test "a Unix socket, an address in brackets, the name of a service, -4" {
 	peer 's.sendall(b"220 x\r\n"); hear()' "$DIR/socket"
 	status 0 client "unix:$DIR/socket" </dev/null

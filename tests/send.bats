@@ -78,6 +78,19 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	refute grep -q 'wrong' "$LOG"
 }
 
+@test "standard descriptors that are closed are neither the message nor the connection" {
+	remote mx never close
+	to() { clean_env timeout 60 "$CLIENT" -C /dev/null -o hostname=c.example -o tls_policy=none --send --to "127.0.0.1:$PORT" -f a@b.example joe@far.example; }
+	local status=0
+	to <&- >"$BATS_TEST_TMPDIR/said" 2>&1 || status=$?
+	[ "$status" = 75 ]
+	grep -q '^smtp-client: the message cannot be read: ' "$BATS_TEST_TMPDIR/said"
+	[ ! -e "$REMOTE/heard" ]
+	to < <(printf 'Subject: x\n\nhello\n') >&-
+	refute grep '^[#2]' "$REMOTE/heard"
+	[ "$(taken)" = 1 ]
+}
+
 @test "a relay that offers no AUTH is not told the password" {
 	SETTINGS+=(-o auth=no)
 	serve systemd_inetd

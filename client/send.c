@@ -100,6 +100,7 @@ static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t 
 	if (s->end && millis() > s->end) return true;
 	if (!s->end) s->end = millis() + s->letter.cf->command_timeout;
 	if (getnameinfo(sa, len, address, sizeof s->peer.address, NULL, 0, NI_NUMERICHOST) != 0) strcpy(address, "?");
+	s->peer.plain = false;  /* whatever another address was not able to do */
 	for (int round = 0; round < 2; round++) {
 		int fd = connect_to(s->letter.cf, sa, len);
 		if (fd < 0) {
@@ -123,7 +124,6 @@ static bool try_dns(struct sending *s, const char *host, unsigned *left)
 	struct dns_addresses found;
 	enum dns_result r = dns_addresses(&s->dns, host, (unsigned)atoi(s->peer.route.port), &found);
 	s->peer.name = host;
-	s->peer.plain = false;
 	if (r != DNS_OK) transfer_say(s->why, r == DNS_LATER ? OUR_LATER : OUR_NEVER, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
 	for (size_t i = 0; r == DNS_OK && i < found.count && *left > 0; i++, --*left)
 		if (try_address(s, &found.address[i].u.sa, found.address[i].len)) return true;

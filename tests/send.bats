@@ -255,3 +255,36 @@ while True:
 	[ "$(grep -c '^met at' <<<"$output")" -ge 2 ]
 	[ "$(grep -c '^met at' <<<"$output")" -le 4 ]
 }
+
+@test "one address whose TLS fails does not make another go without" {
+	command -v systemd-socket-activate >/dev/null || skip "systemd-socket-activate is not installed"
+	printf '%s\n' 'mx.two.example A 192.0.2.1' 'mx.two.example A 192.0.2.2' 'two.example MX 10 mx.two.example' >"$BATS_TEST_TMPDIR/zone"
+	run in_net "$BATS_TEST_TMPDIR" "$BUILD" "$PYTHON" "$TESTS" "${SETTINGS[@]}" <<-'E'
+		dir=$0 build=$1 python=$2 tests=$3
+		shift 3
+		for i in 1 2; do ip addr add 192.0.2.$i dev lo; done
+		"$python" "$tests/dns-server.py" "$dir/zone" --port-file "$dir/dns" &
+		dns=$!
+		# it offers TLS, and has none
+		"$python" -c 'import socket, sys
+s = socket.create_server(("192.0.2.1", 25))
+open(sys.argv[1], "w").close()
+while True:
+    c = s.accept()[0]
+    f = c.makefile("rb")
+    for reply in b"220 x", b"250-x\r\n250 STARTTLS", b"220 go on", b"":
+        c.sendall(reply + b"\r\n")
+        if not f.readline().startswith((b"EHLO", b"STARTTLS")): break
+    f.close()
+    c.close()' "$dir/ready" &
+		bad=$!
+		systemd-socket-activate --inetd --accept -l 192.0.2.2:25 "$build/smtp-handler" "$@" 2>"$dir/server" &
+		good=$!
+		until [ -s "$dir/dns" ] && [ -e "$dir/ready" ] && grep -q '^Listening' "$dir/server"; do :; done
+		printf 'Subject: x\n\nhello\n' | timeout 60 "$build/smtp-client" -C /dev/null -o hostname=client.example.org -o "dns=127.0.0.1:$(cat "$dir/dns")" --send --mx two.example -f a@b.example alice@example.test
+		kill $dns $bad $good
+	E
+	echo "$output"
+	grep -q '^# mx.two.example \[192.0.2.2\]:25 TLS' <<<"$output"
+	[ "$(stored 1 | grep -c 'with ESMTPS id')" = 1 ]
+}

@@ -274,8 +274,12 @@ static enum transfer_result transactions(struct talk *t)
 
 /* --- one server --- */
 
-/* Mail that comes back to us would go round for ever (RFC 5321 6.3).  */
-static bool is_self(const struct talk *t) { return !t->p->self_allowed && strcasecmp(t->hop.name, t->l->cf->hostname) == 0; }
+/* Mail that comes back to us would go round for ever (RFC 5321 6.3).  A name without a dot, such as the node's, may be that of many hosts.  */
+static bool is_self(const struct talk *t)
+{
+	const char *name = t->l->cf->hostname;
+	return !t->p->self_allowed && strchr(name, '.') && strcasecmp(t->hop.name, name) == 0;
+}
 
 static enum transfer_result refuse_all(struct talk *t, const char *status, const char *text)
 {

@@ -288,3 +288,26 @@ while True:
 	grep -q '^# mx.two.example \[192.0.2.2\]:25 TLS' <<<"$output"
 	[ "$(stored 1 | grep -c 'with ESMTPS id')" = 1 ]
 }
+
+@test "a server with our name is we, and the mail a loop; but a name without a dot is that of many" {
+	run in_net "$BATS_TEST_TMPDIR" "$BUILD" "$PYTHON" <<-'E'
+		"$2" -c 'import socket, sys
+s = socket.create_server(("127.0.0.1", 25))
+open(sys.argv[1], "w").close()
+while True:
+    c = s.accept()[0]
+    f = c.makefile("rb")
+    c.sendall(b"220 x\r\n")
+    for line in f:
+        c.sendall(b"250 " + line[5:] if line.startswith(b"EHLO") else b"354 go on\r\n" if line.startswith(b"DATA") else b"250 ok\r\n" if b" " in line or line == b".\r\n" else b"")' "$0/ready" &
+		server=$!
+		until [ -e "$0/ready" ]; do :; done
+		for name in mx.example.org mail; do
+			printf 'Subject:\n' | timeout 60 "$1/smtp-client" -C /dev/null -o hostname=$name -o tls_policy=none --send --mx '[127.0.0.1]' -f a@b.example 'c@[127.0.0.1]'
+		done
+		kill $server
+	E
+	echo "$output"
+	[ "$(grep -v '^#' <<<"$output" | cut -d' ' -f1-3)" = '599 5.4.6 [127.0.0.1]
+250 2.0.0 [127.0.0.1]' ]
+}

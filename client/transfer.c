@@ -32,7 +32,11 @@ static struct talk talk = { .fd = -1 };
 void transfer_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text)
 {
 	size_t n = (size_t)snprintf(out, LETTER_TEXT, "%d %s %s ", code, *status ? status : code / 100 == 2 ? "2.0.0" : code / 100 == 5 ? "5.0.0" : "4.0.0", *host ? host : "-");
-	for (; *text && n < LETTER_TEXT - 1; text++) out[n++] = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
+	for (; *text && n < LETTER_TEXT - 1; text++) {
+		bool c1 = (text[0] & 0xff) == 0xc2 && (text[1] & 0xe0) == 0x80;     /* U+0080 to U+009F: with 8 bits a terminal obeys too */
+		text += c1;
+		out[n++] = c1 || (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
+	}
 	out[n] = '\0';
 }
 

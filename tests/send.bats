@@ -129,6 +129,12 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	done
 }
 
+@test "control characters of a reply beyond ASCII are blanks as others are" {
+	remote mx RCPT $'550 5.1.1 caf\xc3\xa9 \xc2\x9b31m\xc2\x85\xc2\xa0.'
+	send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example --utf8 joe@far.example
+	[ "${lines[-1]}" = $'550 5.1.1 127.0.0.1 caf\xc3\xa9  31m \xc2\xa0.' ]
+}
+
 @test "without PIPELINING a command at a time: after a sender that is refused nothing is said of the recipients" {
 	for keywords in 8BITMIME none; do
 		for action in '450 4.7.1 not now' '550 5.7.1 never' close; do

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "config.h"
@@ -72,6 +73,14 @@ static int command(const struct spool *s, const struct options *o, int argc, cha
 	return wrong_usage();
 }
 
+/* A pass that is started by hand or by cron runs as the queue's owner too, who could deliver to nobody: its reports go where those of the service go, if somebody
+ * listens there.  */
+static void find_deliver(struct config *cf)
+{
+	static const char socket[] = "unix:/run/smtp-handler/deliver.sock";
+	if (!*cf->deliver && access(socket + 5, W_OK) == 0) cf->deliver = socket;
+}
+
 /* Without a queue there is nothing to do, and nothing wrong.  */
 static int no_queue(int status, const char *what)
 {
@@ -106,6 +115,7 @@ int main(int argc, char **argv)
 	if (status >= 0) return status;
 	if (!spool_open(&queue.spool, &queue.cf, &status)) return no_queue(status, argv[optind]);
 	queue.spool.now = o.now;
-	log_open("smtp-queue", "", "local", LOG_LINES);
+	find_deliver(&queue.cf);
+	log_open("smtp-queue", "", "local", LOG_PASS);
 	return command(&queue.spool, &o, argc - optind, argv + optind);
 }

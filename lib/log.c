@@ -17,7 +17,7 @@ static struct {
 	const char *program, *id, *peer;
 	char user[256], about[512];     /* escaped; about is " user=<...> tls=..." */
 	enum log_level level;
-	bool fields;
+	bool fields, copied;            /* copied: to syslog as well */
 	enum place { TO_STDERR, TO_JOURNAL, TO_SYSLOG, PLACES } to;
 } log_state;
 
@@ -83,7 +83,7 @@ void log_open(const char *program, const char *id, const char *peer, enum log_us
 	log_state.level = LEVEL_DEBUG;
 	log_state.id = id;
 	log_state.peer = peer;
-	log_state.fields = use == LOG_FIELDS;
+	log_state.fields = use == LOG_FIELDS || use == LOG_PASS;
 	for (enum place i = 0; wish && i < PLACES; i++) {
 		if (strcmp(wish, strchr(environment[i], '=') + 1) != 0) continue;
 		if (i == TO_SYSLOG) to_syslog(program, use != LOG_STATUS);
@@ -94,6 +94,8 @@ void log_open(const char *program, const char *id, const char *peer, enum log_us
 	else if (is_journal(&err)) to_journal();
 	else if (use != LOG_STATUS && is_peer(&err)) to_syslog(program, true);
 	else if (use == LOG_STATUS && !isatty(2)) to_syslog(program, false);
+	else if (use == LOG_PASS && isatty(2)) openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL), log_state.copied = true;
+	if (use == LOG_PASS && log_state.to == TO_JOURNAL) systemd_load();
 }
 
 void log_level(enum log_level level) { log_state.level = level; }
@@ -125,6 +127,7 @@ static void put(enum log_level level, char line[LINE], const char *text, const s
 		return;
 	}
 	if (log_state.to == TO_JOURNAL && log_state.fields && n > 0 && systemd_journal(priority[level], text, fields, n)) return;
+	if (log_state.copied) syslog(priority[level], "%s", text);
 	size_t len = strlen(line);
 	line[len] = '\n';       /* instead of the NUL */
 	if (write(2, line, len + 1) < 0) return;        /* there is nowhere to say it */
@@ -153,6 +156,10 @@ static const struct kind { enum log_level level; const char *message_id, *what; 
 	[EVENT_BAD_CONFIG] = { LEVEL_ERROR, "8b3a7e1c5d0f4c52a6f1de3b9c704a17", "bad configuration" },
 	[EVENT_BAD_COMMAND] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a18", "bad command" },
 	[EVENT_AUTH_FAILED] = { LEVEL_WARNING, "8b3a7e1c5d0f4c52a6f1de3b9c704a19", "authentication failed" },
+	[EVENT_SENT] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1a", "sent" },
+	[EVENT_DEFERRED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1b", "deferred" },
+	[EVENT_FAILED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1c", "failed" },
+	[EVENT_GIVEN_UP] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1d", "given up" },
 };
 
 /* The line for people, the values escaped by now.  */
@@ -180,6 +187,12 @@ static void event_text(char *text, size_t size, const struct event *e, const cha
 	case EVENT_ENDED:
 		snprintf(text, size, "id=%s %s: %s peer=%s%s helo=<%s> messages=%u recipients=%u errors=%u octets=%llu time=%llu.%03llus", id, what, e->reply, peer,
 			about, e->helo, e->message, e->nrcpt, e->errors, size_octets, ms / 1000, ms % 1000);
+		return;
+	case EVENT_SENT:
+	case EVENT_DEFERRED:
+	case EVENT_FAILED:
+	case EVENT_GIVEN_UP:
+		snprintf(text, size, "id=%s %s: to=<%s> reply=\"%s\"", id, what, e->rcpt, e->reply);
 		return;
 	default:
 		snprintf(text, size, "id=%s %s: %s peer=%s", id, what, e->reply, peer);

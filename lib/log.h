@@ -18,6 +18,10 @@ enum event_kind {
 	EVENT_BAD_CONFIG,
 	EVENT_BAD_COMMAND,      /* rcpt is the line */
 	EVENT_AUTH_FAILED,      /* from is the user, rcpt the mechanism */
+	EVENT_SENT,             /* to another host: what became of rcpt, in an attempt; reply is "CODE STATUS HOST TEXT" */
+	EVENT_DEFERRED,
+	EVENT_FAILED,
+	EVENT_GIVEN_UP,
 	EVENT_KINDS
 };
 struct event {
@@ -31,9 +35,10 @@ struct event {
 /* Find out where lines go: where $SMTP_LOG says (stderr, journal, syslog); to the journal when fd 2 is its stream (JOURNAL_STREAM); to
  * syslog when fd 2 is the peer, as 0 or 1 is (inetd, Exim), which then is closed there; else to fd 2, which is opened if it is not.  With LOG_STATUS, what stands on fd 2 is read by the
  * program that called us, and lines go there only if it is a terminal, or $SMTP_LOG says stderr.  LOG_FIELDS gives the journal structured
- * entries, by libsystemd; the others give it lines.  `id` and `peer` stand in every line;
+ * entries, by libsystemd; the others give it lines.  LOG_PASS is LOG_FIELDS, with libsystemd loaded at once, for all processes that are forked; and lines that go to a terminal
+ * go to syslog too, where they are looked for later.  `id` and `peer` stand in every line;
  * both are kept, not copied.  Everything is logged until log_level says otherwise.  */
-enum log_use { LOG_LINES, LOG_FIELDS, LOG_STATUS };
+enum log_use { LOG_LINES, LOG_FIELDS, LOG_STATUS, LOG_PASS };
 void log_open(const char *program, const char *id, const char *peer, enum log_use use);
 void log_level(enum log_level level);
 

@@ -42,6 +42,12 @@ static bool load(const char *name, void *target)
 	return f;
 }
 
+void systemd_load(void)
+{
+	__typeof__(&sd_journal_sendv) sendv;
+	load("sd_journal_sendv", &sendv);
+}
+
 static int passed_descriptors(void)
 {
 	__typeof__(&sd_listen_fds) listen_fds;
@@ -76,6 +82,7 @@ bool systemd_journal(int priority, const char *text, const struct systemd_field 
 #else
 static int passed_descriptors(void) { return plain_passed_descriptors(); }
 static bool connected_stream(int fd) { return plain_connected_stream(fd); }
+void systemd_load(void) { }
 
 bool systemd_journal(int priority, const char *text, const struct systemd_field *fields, size_t n)
 {

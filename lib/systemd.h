@@ -12,6 +12,9 @@ int systemd_connection(void);
 
 struct systemd_field { const char *name, *value; };
 
+/* Load it now, for all processes that will be forked.  */
+void systemd_load(void);
+
 /* One entry with MESSAGE=text, PRIORITY= and the fields.  False when it could not be sent: then say it another way.  */
 bool systemd_journal(int priority, const char *text, const struct systemd_field *fields, size_t n);
 

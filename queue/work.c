@@ -140,10 +140,13 @@ static bool give_order(const struct spool *s, struct client *c, const struct arg
 	return false;
 }
 
-static void tell(const struct entry_rcpt *r, const char *what, const char *text)
+static void tell(const struct entry *e, const struct entry_rcpt *r, enum event_kind what, const char *text)
 {
-	char rcpt[4 * PATH_MAX_LEN + 8], said[4 * ENTRY_TEXT];
-	log_line(LEVEL_INFO, "%s: to=<%s> reply=\"%s\"", what, log_escape(rcpt, sizeof rcpt, r->address), log_escape(said, sizeof said, text));
+	struct event event = { .kind = what, .size = e->octets };
+	snprintf(event.from, sizeof event.from, "%s", e->sender);
+	snprintf(event.rcpt, sizeof event.rcpt, "%s", r->address);
+	snprintf(event.reply, sizeof event.reply, "%s", text);
+	log_event(&event);
 }
 
 /* A line for a recipient: "CODE STATUS HOST TEXT".  Written down before anything else happens.  */
@@ -154,7 +157,7 @@ static int take_line(struct entry *e, int fd, size_t i, const char *line, bool d
 	if (*line == '2') state = r->notify & NOTIFY_SUCCESS && !dsn ? ENTRY_RELAYED : ENTRY_SETTLED;
 	if (*line == '5') state = ENTRY_FAILED;
 	int error = entry_mark(e, fd, i, state, line, now);
-	tell(r, *line == '2' ? "sent" : *line == '5' ? "failed" : "deferred", line);
+	tell(e, r, *line == '2' ? EVENT_SENT : *line == '5' ? EVENT_FAILED : EVENT_DEFERRED, line);
 	if (error) log_line(LEVEL_ERROR, "cannot write down what became of a recipient: %s", strerror(error));
 	return error;
 }
@@ -225,7 +228,7 @@ static void give_up(struct entry *e, int fd, time_t now)
 		snprintf(last, sizeof last, "%s", e->rcpt[i].text);
 		snprintf(text, sizeof text, "599 4.4.7 - not delivered in time%s%.250s", *last ? "; the last answer: " : "", last);
 		if (entry_mark(e, fd, i, ENTRY_FAILED, text, now) != 0) return;
-		tell(&e->rcpt[i], "given up", text);
+		tell(e, &e->rcpt[i], EVENT_GIVEN_UP, text);
 	}
 }
 
@@ -313,7 +316,7 @@ enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, boo
 {
 	struct client c = { .h = HELPER_NONE };
 	enum work_result all = WORK_GONE;
-	log_open("smtp-queue", c.id, "local", LOG_LINES);
+	log_open("smtp-queue", c.id, "local", LOG_PASS);
 	log_level((enum log_level)s->cf->log_level);
 	for (size_t i = 0; i < n && all != WORK_DOWN && !clock_stop_asked(); i++) {
 		enum work_result r = one(s, &c, &ids[i], attempting, until);

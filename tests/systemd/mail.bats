@@ -43,7 +43,7 @@ assert all(e["_SYSTEMD_INVOCATION_ID"] == id and e["_SYSTEMD_UNIT"].startswith("
 	entries -x "_SYSTEMD_INVOCATION_ID=$id" | tr '\n' ' ' | tr -s ' ░' ' ' >"$BATS_TEST_TMPDIR/explained"
 	cat "$BATS_TEST_TMPDIR/explained"
 	grep -F "Subject: Message $id.1 was stored" "$BATS_TEST_TMPDIR/explained"
-	grep -F 'and delivered to <bob@example.test>' "$BATS_TEST_TMPDIR/explained"
+	grep -F 'for <bob@example.test> (and for its other' "$BATS_TEST_TMPDIR/explained"
 	grep -F 'Subject: Recipient <nobody@example.test> was refused' "$BATS_TEST_TMPDIR/explained"
 	grep -F 'The connection from 127.0.0.1 has ended' "$BATS_TEST_TMPDIR/explained"
 	[ "$(entries -o cat SMTP_RCPT=alice@example.test | wc -l)" = 1 ]

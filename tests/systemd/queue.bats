@@ -81,6 +81,35 @@ entries_left() { [ "$(find $QUEUE/new $QUEUE/wait $QUEUE/hold -type f | wc -l)" 
 	[ "$(systemctl show -P NextElapseUSecRealtime smtp-queue.timer)" != '' ]
 }
 
+@test "one id and one address lead through the journal to what became of the message, with an explanation" {
+	remote RCPT '450 4.2.0 <joe>: not now'
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail joe@far.example
+	soon told SMTP_RCPT=joe@far.example
+	soon resting
+	id=$(smtp-queue --json list | sed 's/.*"id":"\([^"]*\)".*/\1/')
+	[[ $(entries -o cat "SMTP_ID=$id") == *' stored: '*' deferred: to=<joe@far.example> reply="450 4.2.0 '* ]]
+	[[ $(entries -x -t smtp-queue) == *"for <joe@far.example> waits"*'smtp-queue retry'* ]]
+	[[ $(entries -o cat -u smtp-queue.service) == *' deferred: '* ]]
+	[[ $(smtp-queue list) == *'450 4.2.0 127.0.0.1 <joe>: not now'* ]]
+}
+told() { [ -n "$(entries -t smtp-queue "$@")" ]; }
+
+@test "a pass by hand hands its reports in where the service does, and what it says on a terminal is in the log too" {
+	remote RCPT '450 4.2.0 not now'
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail joe@far.example
+	soon told SMTP_RCPT=joe@far.example
+	soon resting
+	systemctl stop smtp-queue.path smtp-queue.timer
+	stop_all
+	rm "$BATS_TEST_TMPDIR/mx/port"
+	remote RCPT '550 5.1.1 moved away'
+	script -qec 'smtp-queue retry' /dev/null </dev/null >"$BATS_TEST_TMPDIR/terminal"
+	grep -q 'failed: to=' "$BATS_TEST_TMPDIR/terminal"
+	soon grep -rq '^Subject: Undelivered' /home/carol/Maildir/new
+	soon entries_left 0
+	[[ $(entries -o cat -t smtp-queue) == *' failed: to='* ]]
+}
+
 @test "a burst of mail fails no unit" {
 	remote never close
 	for i in {1..60}; do printf 'Subject: %d\n\nhello\n' "$i" | as_carol sendmail "joe$i@far.example"; done

@@ -102,18 +102,32 @@ static const char *age_text(char out[32], time_t seconds)
 	return out;
 }
 
+/* For people: nothing of ours stands in angle brackets here that theirs could be taken for.  */
+static const char *shown(char *out, size_t size, const char *in)
+{
+	char *to = log_escape(out, size, in);
+	for (const char *c = out; *c; to++) {
+		bool bracket = strncmp(c, "\\x3c", 4) == 0 || strncmp(c, "\\x3e", 4) == 0;
+		*to = bracket ? c[3] == 'c' ? '<' : '>' : *c;
+		c += bracket ? 4 : 1;
+	}
+	*to = '\0';
+	return out;
+}
+
 static void print_line(const struct spool *s, const struct entry *e, const struct entry_id *id, enum spool_place place)
 {
 	char due[32], age[32], text[ESCAPED];
 	time_t now = spool_now(s);
 	const char *next = place == SPOOL_HOLD ? "held" : place == SPOOL_NEW ? "new" : when(due, id->due, now);
-	printf("%-26s %9llu %8s %10s %3u  %s\n", e->id, (unsigned long long)e->octets, age_text(age, now - e->arrived), next, e->attempts, *e->sender ? log_escape(text, sizeof text, e->sender) : "<>");
+	printf("%-26s %9llu %8s %10s %3u  %s\n", e->id, (unsigned long long)e->octets, age_text(age, now - e->arrived), next, e->attempts, *e->sender ? shown(text, sizeof text, e->sender) : "<>");
 	for (size_t i = 0; i < e->count; i++) {
 		if (e->rcpt[i].state == ENTRY_SETTLED) continue;
-		printf("    %s", log_escape(text, sizeof text, e->rcpt[i].address));
+		printf("    %s", shown(text, sizeof text, e->rcpt[i].address));
 		if (e->rcpt[i].state != ENTRY_TODO) printf(" (%s)", state_word(e->rcpt[i].state));
 		printf("\n");
-		if (*e->rcpt[i].text) printf("        %s\n", log_escape(text, sizeof text, e->rcpt[i].text));
+		if (*e->rcpt[i].text) printf("        %s\n", shown(text, sizeof text, e->rcpt[i].text));
+		else if (place == SPOOL_WAIT && e->attempts == 0 && id->due > now) puts("        not tried yet: the host did not answer when it was tried with other mail");
 	}
 }
 
@@ -167,7 +181,7 @@ static void print_header(const struct spool *s, const char *id)
 	while (f && fgets(line, sizeof line, f) && *line != '\n') {
 		line[strcspn(line, "\n")] = '\0';
 		for (char *c = line; *c == '\t'; c++) *c = ' ';
-		puts(log_escape(text, sizeof text, line));
+		puts(shown(text, sizeof text, line));
 	}
 	if (f) fclose(f);
 }

@@ -18,6 +18,8 @@ bool route_parse(struct route *r, const char *text)
 	size_t n = literal ? end ? (size_t)(end - text) + 1 : 0 : end && !bare ? (size_t)(end - text) : strlen(text);
 	const char *port = text[n] == ':' ? text + n + 1 : "25";
 	if (n == 0 || n >= sizeof r->host || (text[n] && text[n] != ':') || !*port || strlen(port) > 5 || port[strspn(port, "0123456789")]) return false;
+	if (literal && !memchr(text, ':', n)) text++, n -= 2;   /* "[NAME]", as Postfix has it */
+	if (n == 0) return false;
 	memcpy(r->host, text, n);
 	r->host[n] = '\0';
 	strcpy(r->port, port);

@@ -16,7 +16,7 @@ struct route {
 /* Find it.  False when the table cannot be read: `why` says so, and nothing can be sent now.  */
 bool route_find(const struct config *cf, const char *domain, struct route *r, char why[256]);
 
-/* "HOST:PORT", "HOST", "[IPV6]:PORT" into host and port (25 if there is none).  */
+/* "HOST:PORT", "HOST", "[HOST]:PORT", "[IPV6]:PORT" into host and port (25 if there is none).  */
 bool route_parse(struct route *r, const char *text);
 
 #endif

@@ -111,7 +111,9 @@ static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t 
 		*s->peer.why = '\0';
 		enum transfer_result r = transfer(&s->letter, &s->peer, fd);
 		if (*s->peer.why) strcpy(s->why, s->peer.why);
-		s->reached |= r == TRANSFER_DONE || strncmp(s->why, "499 4.4.", 8) != 0;
+		/* a relay that cannot be logged in to can be so for no other message either, and guessing again with each of them would have us locked out */
+		bool no_use = strncmp(s->why, "499 4.4.", 8) == 0 || (s->peer.route.authenticate && strncmp(s->why, "499 4.7.", 8) == 0);
+		s->reached |= r == TRANSFER_DONE || !no_use;
 		if (r != TRANSFER_PLAIN) return all_done(&s->letter);
 		s->peer.plain = true;   /* RFC 7435: better than nothing */
 	}

@@ -61,7 +61,8 @@ static enum transfer_result no_tls(struct talk *t, const char *why)
 {
 	char text[300];
 	if (t->p->route.policy < POLICY_ENCRYPT && !tls_first(t)) return TRANSFER_PLAIN;
-	snprintf(text, sizeof text, "TLS is required (%s) and cannot be had: %.200s", t->p->route.policy < POLICY_ENCRYPT ? "port 465" : "tls_policy", why);
+	bool by_password = t->p->route.authenticate && t->l->cf->tls_policy < POLICY_ENCRYPT;
+	snprintf(text, sizeof text, "TLS is required (%s) and cannot be had: %.200s", t->p->route.policy < POLICY_ENCRYPT ? "port 465" : by_password ? "relay_auth" : "tls_policy", why);
 	transfer_say(t->p->why, OUR_LATER, "4.7.5", t->p->name, text);
 	return TRANSFER_NEXT;
 }
@@ -89,16 +90,17 @@ static enum transfer_result begin_tls(struct talk *t)
 	return hop_again(&t->hop, t->fd, our_name(t->l->cf)) ? TRANSFER_DONE : next(t, &t->hop.reply.reply, "it does not greet within TLS");
 }
 
-/* "user:password", the first line of the file.  */
-static bool read_secret(const char *file, char secret[512])
+/* "user:password", the first line of the file.  NULL, or why not.  */
+static const char *read_secret(const char *file, char secret[512])
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, secret, 511) : -1;
+	int e = errno;
 	if (fd >= 0) close(fd);
-	if (n <= 0) return false;
+	if (n < 0) return e == EACCES ? "Permission denied: the owner of the queue has to be able to read it" : strerror(e);
 	secret[n] = '\0';
 	secret[strcspn(secret, "\r\n")] = '\0';
-	return strchr(secret, ':');
+	return strchr(secret, ':') ? NULL : "expected user:password in its first line";
 }
 
 static void encode(char *out, size_t size, const char *text, size_t n) { b64_ntop((const unsigned char *)text, n, out, size); }
@@ -114,15 +116,17 @@ static bool offers(const struct talk *t, const char *mechanism)
 /* With the relay's password: PLAIN, or LOGIN.  */
 static enum transfer_result log_in(struct talk *t)
 {
-	char secret[512], plain[1100], line[1600];
+	char secret[512], plain[1100], line[1600], text[300];
 	const char *file = t->l->cf->relay_auth;
 	if (!t->p->route.authenticate) return TRANSFER_DONE;
 	if (!offers(t, "PLAIN") && !offers(t, "LOGIN")) {       /* some tell in their reply what they did not understand, and that goes to the log and the sender */
 		transfer_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, "the server does not take relay_auth: it offers neither AUTH PLAIN nor LOGIN");
 		return TRANSFER_NEXT;
 	}
-	if (!read_secret(file, secret)) {
-		transfer_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, "relay_auth cannot be read, or holds no user:password");
+	const char *why = read_secret(file, secret);
+	if (why) {
+		snprintf(text, sizeof text, "relay_auth = %.150s: %s", file, why);
+		transfer_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, text);
 		return TRANSFER_NEXT;
 	}
 	char *password = strchr(secret, ':');
@@ -147,7 +151,6 @@ static enum transfer_result log_in(struct talk *t)
 	if (r->code == 235 && t->hop.open) return TRANSFER_DONE;
 	if (!t->hop.open) return next(t, NULL, "AUTH failed");
 	/* a wrong password is for the administrator to mend, and no reason to lose mail */
-	char text[300];
 	snprintf(text, sizeof text, "relay_auth is refused: %d %.250s", r->code, r->text);
 	transfer_say(t->p->why, OUR_LATER, "4.7.8", t->p->name, text);
 	return TRANSFER_NEXT;

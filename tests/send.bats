@@ -75,7 +75,14 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	echo 'alice@example.test:wrong' >"$SECRET"
 	send -o tls_policy=encrypt "${relay[@]}" -- --mx example.test -f a@b.example alice@example.test
 	[[ ${lines[-1]} == '499 4.7.8 127.0.0.1 relay_auth is refused: 535 '* ]]
+	[ "$status" = 69 ]      # for the queue: with nothing else, either
 	refute grep -q 'wrong' "$LOG"
+	# as Postfix writes a host; whose password it is and why it is not read stand there
+	echo 'no password' >"$SECRET"
+	send -o tls_policy=encrypt -o "relayhost=[localhost]:$PORT" -o "relay_auth=$SECRET" -- --mx example.test -f a@b.example alice@example.test
+	[[ ${lines[-1]} == "499 4.7.0 localhost relay_auth = $SECRET: expected user:password in its first line" ]]
+	send "${relay[@]}" -- --mx example.test -f a@b.example alice@example.test
+	[[ ${lines[-1]} == '499 4.7.5 127.0.0.1 TLS is required (relay_auth) '* ]]
 }
 
 @test "standard descriptors that are closed are neither the message nor the connection" {

@@ -216,6 +216,7 @@ void log_event(const struct event *raw)
 	struct systemd_field fields[] = {
 		{ "MESSAGE_ID", kinds[e.kind].message_id }, { "SMTP_ID", id }, { "SMTP_PEER", log_state.peer }, { "SMTP_FROM", e.from },
 		{ "SMTP_RCPT", e.rcpt }, { "SMTP_SIZE", size }, { "SMTP_REPLY", e.reply }, { "SMTP_USER", log_state.user }, { "SYSLOG_IDENTIFIER", log_state.program },
+		{ "SYSLOG_FACILITY", "2" },     /* mail: what the lines have, too */
 	};
 	put(kinds[e.kind].level, line, text, fields, sizeof fields / sizeof *fields);
 }

@@ -104,7 +104,7 @@ entries() {
 	journalctl -q --no-pager --since="$SINCE" "$@"
 }
 # logged WORDS: a line of ours says so.  (By facility: by unit, journalctl takes minutes.)
-logged() { entries -o cat SYSLOG_FACILITY=2 + SYSLOG_IDENTIFIER=smtp-handler | grep -qF -e "$1"; }
+logged() { entries -o cat SYSLOG_FACILITY=2 | grep -qF -e "$1"; }
 # session_ended ID: its last line is there.
 session_ended() { [ -n "$(entries -o cat "_SYSTEMD_INVOCATION_ID=$1" MESSAGE_ID=8b3a7e1c5d0f4c52a6f1de3b9c704a14)" ]; }
 # state UNIT WORD: its ActiveState is that.

@@ -190,7 +190,9 @@ activate:
 	if command -v journalctl >/dev/null; then journalctl --update-catalog; fi
 	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ -e $$f ] || [ -L $$f ] || ln -s $(SBINDIR)/sendmail $$f; done      # where programs look; another mail server's stays
+# The mail that waits stays, and so does the configuration.
 uninstall:
+	$(if $D,,-if [ -d /run/systemd/system ]; then systemctl disable --now $(filter-out %@.service smtp-tls.service smtp-queue.service,$(UNIT_FILES)); fi)
 	$(if $D,,-for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ "$$(readlink $$f)" != $(SBINDIR)/sendmail ] || rm -f $$f; done)
 	test "$$(readlink $D$(BINDIR)/newaliases)" != maildir-deliver || rm -f $D$(BINDIR)/newaliases
 	test "$$(readlink $D$(BINDIR)/mailq)" != $(SBINDIR)/sendmail || rm -f $D$(BINDIR)/mailq
@@ -198,4 +200,5 @@ uninstall:
 	rm -f $(UNIT_FILES:%=$D$(UNITDIR)/%) $D$(SYSUSERSDIR)/smtp-handler.conf $D$(TMPFILESDIR)/smtp-handler.conf
 	rm -f $D$(CATALOGDIR)/smtp-handler.catalog $(addprefix $D$(DOCDIR)/,README.md inetd.conf smtp-handler.conf strict.conf virtual.conf fail2ban-filter.conf strict-deliver.conf)
 	-rmdir $D$(DOCDIR) 2>/dev/null
+	$(if $D,,-if [ -d /run/systemd/system ]; then systemctl daemon-reload; journalctl --update-catalog; fi)
 .PHONY: check lint deps demo units install activate uninstall

@@ -7,9 +7,9 @@ setup() { :; }
 teardown() { :; }
 
 @test "what was installed goes away without a trace; the mail and the administrator's files stay" {
-	systemctl disable --now smtp.socket
+	systemctl enable --now smtp.socket smtp-local.socket submission.socket submissions.socket smtp-queue.path smtp-queue.timer
 	make -s -C /src B=/tmp/build PREFIX=/usr MUSL_CC=none uninstall
-	systemctl daemon-reload
+	[ -z "$(systemctl list-units --all --no-legend 'smtp*' 'maildir-deliver*' 'submission*')" ]
 	files | diff /tmp/files.before - | grep '^[<>]' >"$BATS_TEST_TMPDIR/left"
 	cat "$BATS_TEST_TMPDIR/left"
 	[ -z "$(grep -vx -e '> /etc/smtp-handler.conf' -e '> /var/vmail.*' -e '> /var/spool/smtp-handler.*' -e '> /var/lib/systemd/timers.*' -e '> /etc/sub[ug]id-' -e '> /var/lib/systemd/linger' "$BATS_TEST_TMPDIR/left")" ]

@@ -211,7 +211,7 @@ bounced() {
 	short nobody@b.example
 	pass a
 	empty a
-	bounced nobody@b.example 5.1.1 '550 No such mailbox here'
+	bounced nobody@b.example 5.1.1 '550 5.1.1 No such mailbox here'
 	grep -qx 'Remote-MTA: dns; mx.b.example' "$(box a bob)"
 	printf 'team: bob@a.example, joe@nowhere.example\n' >"$A/mail/a.example/.aliases"
 	possess

@@ -157,7 +157,7 @@ class After:
     def __init__(self, build, facts, position):
         self.build, self.q, self.position, self.wrong = build, facts["queue"], position, []
         self.messages = {m[0]: Message(*m) for m in self.q["messages"]}
-        self.taken, self.reports = collections.Counter(), collections.Counter()
+        self.taken, self.reports, self.odd = collections.Counter(), collections.Counter(), []
 
     def run_pass(self):
         server = Server()
@@ -165,8 +165,9 @@ class After:
         env = {**os.environ, "SMTP_LOG": "stderr", "LD_PRELOAD": self.build + "/power-lie.so", "POWER_LATER": str(LATER)}
         done = subprocess.run(command, stderr=subprocess.PIPE, timeout=LIMIT, env=env)
         server.close()
+        self.odd = [line for line in done.stderr.decode("latin-1").splitlines() if not passes.QUIET.match(line)]
         if done.returncode != 0:
-            self.wrong.append("the pass ends with %d: %s" % (done.returncode, done.stderr[-300:]))
+            self.wrong.append("the pass ends with %d" % done.returncode)
         self.wrong += server.bad + ["left: " + p for p in what_is_left()]
         return server.mails
 
@@ -217,4 +218,6 @@ def aftermath(build, facts, position):
     after = After(build, facts, position)
     after.look()
     after.judge()
+    if after.wrong:
+        after.wrong += ["the log: " + line for line in after.odd[:5]]
     return after.wrong, sum(after.taken.values())

@@ -113,7 +113,7 @@ static int start(int fd, const char *host, const char *ca, bool verify, bool san
 
 int secure_start(int fd, const char *host, const char *ca, bool verify, bool sandbox, unsigned ms, struct secured *s, pid_t *child)
 {
-	struct news n = { 0 };
+	struct news n = { .good = false };
 	*s = (struct secured){ .verified = false };
 	*child = 0;
 	int plain = start(fd, host, ca, verify, sandbox, ms, child);

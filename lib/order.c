@@ -76,8 +76,9 @@ bool order_receive(int fd, struct order *o)
 	*o = (struct order){ .file = -1 };
 	if (!begin(fd, &h, &o->file) || h.count > ORDER_ARGUMENTS || h.octets > ORDER_OCTETS) return order_free(o), false;
 	o->argv = malloc((h.count + 1) * sizeof *o->argv + h.octets + 1);
-	char *text = o->argv ? (char *)(o->argv + h.count + 1) : NULL, *end = text + h.octets;
-	if (!text || !get(fd, text, h.octets)) return order_free(o), false;
+	if (!o->argv) return order_free(o), false;
+	char *text = (char *)(o->argv + h.count + 1), *end = text + h.octets;
+	if (!get(fd, text, h.octets)) return order_free(o), false;
 	*end = '\0';
 	for (; (uint32_t)o->argc < h.count && text < end; text += strlen(text) + 1) o->argv[o->argc++] = text;
 	o->argv[o->argc] = NULL;

@@ -19,7 +19,7 @@ B ?= build$(if $(SAN),/san)
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 HARD = -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fPIE
 SANFLAGS = $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DSANDBOX='"no"')
-DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ilib -Idelivery -Itls -Isubmit -Iqueue -Iclient -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DSBINDIR='"$(SBINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
+DEFS = -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -Ilib -Idelivery -Itls -Isubmit -Iqueue -Iclient -I. -DVERSION='"$(VERSION)"' -DBINDIR='"$(BINDIR)"' -DSBINDIR='"$(SBINDIR)"' -DCONFIG_FILE='"$(CONFIG)"'
 SYSTEMD = $(shell pkg-config --exists libsystemd 2>/dev/null && echo -DHAVE_SYSTEMD)
 , := ,
 COMPILE = $(DEFS) $(WARN) $(HARD) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c

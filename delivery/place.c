@@ -17,7 +17,7 @@ static const struct reply *place_external(struct delivery *d, const struct expan
 	bool agent = n->kind == NODE_AGENT;     /* a program has no address: its recipient is the one that led to it */
 	j->kind = agent ? JOB_AGENT : n->kind == NODE_PROGRAM ? JOB_PROGRAM : JOB_FILE;
 	snprintf(j->command, sizeof j->command, "%s", agent ? "" : n->text);
-	snprintf(j->user, sizeof j->user, "%s", n->user ? n->local : "");
+	snprintf(j->user, sizeof j->user, "%.*s", (int)sizeof j->user - 1, n->user ? n->local : "");
 	snprintf(j->rcpt, sizeof j->rcpt, "%s", agent ? a->final : a->rcpt);
 	snprintf(j->sender, sizeof j->sender, "%s", a->sender);
 	snprintf(j->local, sizeof j->local, "%.*s", (int)sizeof j->local - 1, n->local);

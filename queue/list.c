@@ -162,7 +162,7 @@ int list_all(const struct spool *s, bool json)
 	size_t n = 0;
 	if (!json) printf("%-26s %9s %8s %10s %3s  %s\n", "ID", "OCTETS", "AGE", "NEXT TRY", "N", "SENDER, RECIPIENTS, LAST ANSWER");
 	int status = visit(s, &(struct visit){ .each = print, .json = json, .n = &n });
-	if (!json && n == 0 && status == EX_OK) puts("The queue is empty.");
+	if (!json && n == 0 && status == EX_OK) puts("Mail queue is empty");
 	else if (!json && status == EX_OK) printf("%zu entries\n", n);
 	return finish(status);
 }

@@ -93,7 +93,7 @@ says() { run -0 "$PYTHON" "$TESTS/show-report.py" "$1"; }
 @test "mail goes both ways: each octet arrives, and who was on the way is told; mailq shows it, and sendmail -q takes it away" {
 	listen_all
 	run -0 on a mailq
-	[[ $output == *$'\nThe queue is empty.' ]]
+	[[ $output == *$'\nMail queue is empty' ]]
 	hard >"$DIR/hard"
 	bob ann@b.example <"$DIR/hard"
 	[ "$(boxes b ann)" = 0 ]

@@ -376,7 +376,7 @@ Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
 	[ "$output" = '2 removed' ]
 	queue_empty
 	run -0 queue list
-	[[ $output == *'The queue is empty.' ]]
+	[[ $output == *'Mail queue is empty' ]]
 	run -64 queue
 	run -64 queue remove
 	lay bob@example.test joe@far.example

@@ -184,8 +184,8 @@ static const char *write_message(struct talk *t, bool *unfit)
 	return d.bad ? "the message holds a NUL" : NULL;
 }
 
-/* Whether it has had enough, which is no word on this message: it may take it over another connection.  */
-static bool weary(const struct talk *t, const struct reply *r) { return t->again && r == &t->hop.mail_reply.reply && r->code / 100 == 4; }
+/* Whether it may have had enough, which is no word on this message: it may take it over another connection.  Some say so with 5xx, and that would lose it (P9).  */
+static bool weary(const struct talk *t, const struct reply *r) { return t->again && r == &t->hop.mail_reply.reply && r->code / 100 != 2; }
 
 /* "Too many recipients": in another transaction, where this one is the first, it hears what is meant.  RFC 5321 4.5.3.1.10 asks to take the code of RFC 821 so too.  */
 static bool too_many(const struct talk *t, const struct reply *r)

@@ -26,6 +26,13 @@ bool route_parse(struct route *r, const char *text)
 	return true;
 }
 
+/* Such a name has more than one form, and a line that fits none of them would let mail go as it must not.  */
+static bool beyond_ascii(const char *s)
+{
+	while (*s && (unsigned char)*s < 0x80) s++;
+	return *s;
+}
+
 static bool matches(const char *pattern, const char *domain)
 {
 	size_t n = strlen(pattern), d = strlen(domain);
@@ -60,6 +67,11 @@ static int look_up(const char *file, const char *domain, struct route *r, char w
 		if (!(name = strtok_r(line, " \t\r\n", &rest)) || *name == '#') continue;
 		where = strtok_r(NULL, " \t\r\n", &rest);
 		policy = strtok_r(NULL, " \t\r\n", &rest);
+		if (beyond_ascii(name)) {
+			found = -1;
+			snprintf(why, 256, "%.160s:%u: a domain beyond ASCII has to stand as its A-labels, xn--...", file, n);
+			break;
+		}
 		if (whole && where && !matches(name, domain)) continue;
 		found = whole && where && take(r, where, policy) && !strtok_r(NULL, " \t\r\n", &rest) ? 1 : -1;
 		if (found < 0) snprintf(why, 256, "%.160s:%u: expected DOMAIN HOST[:PORT] [none|may|encrypt|verify]", file, n);

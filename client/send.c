@@ -21,6 +21,7 @@
 #include "dns.h"
 #include "helper.h"
 #include "log.h"
+#include "names.h"
 #include "order.h"
 #include "route.h"
 #include "sandbox.h"
@@ -260,11 +261,12 @@ static bool take_message(struct letter *l)
 /* Where it goes.  Who was reached for the letter before is still there, if that is the same place.  */
 static int send_letter(struct sending *s)
 {
-	char why[256];
+	char why[256], domain[DOMAIN_MAX + 1];
 	const struct config *cf = s->letter.cf;
 	struct route route = { .policy = (enum tls_policy)cf->tls_policy };
 	if (s->to && !route_parse(&route, s->to)) return fprintf(stderr, "smtp-client: --to %s: expected HOST:PORT\n", s->to), EX_USAGE;
-	if (!s->to && !route_find(cf, s->mx, &route, why)) {
+	if (s->mx && !names_domain(domain, s->mx)) snprintf(domain, sizeof domain, "%s", s->mx);        /* what it is not, DNS will say */
+	if (!s->to && !route_find(cf, domain, &route, why)) {
 		log_line(LEVEL_ERROR, "%s", why);
 		return all(s, OUR_LATER, "4.3.5", why, EX_TEMPFAIL);
 	}

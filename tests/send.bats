@@ -326,3 +326,16 @@ while True:
 	[ "$(grep -v '^#' <<<"$output" | cut -d' ' -f1-3)" = '599 5.4.6 [127.0.0.1]
 250 2.0.0 [127.0.0.1]' ]
 }
+
+@test "a line of transports holds for every form of its domain, or puts mail off" {
+	remote mx never close
+	printf 'xn--caf-dma.example 127.0.0.1:%s\n' "$PORT" >"$TABLE"
+	for domain in xn--caf-dma.example $'caf\xc3\xa9.example' $'CAF\xc3\x89.example'; do
+		send -o tls_policy=none -o "transports=$TABLE" -o dns=127.0.0.1:1 -o command_timeout=1s -- --mx "$domain" -f a@b.example joe@far.example
+		[[ ${lines[-1]} == '250 2.0.0 127.0.0.1 '* ]]
+	done
+	printf 'caf\xc3\xa9.example 127.0.0.1 verify\n' >"$TABLE"
+	send -o "transports=$TABLE" -o dns=127.0.0.1:1 -o command_timeout=1s -- --mx xn--caf-dma.example -f a@b.example joe@far.example
+	[ "$status" = 75 ]
+	[[ ${lines[-1]} == '499 4.3.5 - '*'A-labels'* ]]
+}

@@ -216,6 +216,13 @@ static bool make_address(struct dns_address *a, int family, const void *octets, 
 	return !IN6_IS_ADDR_UNSPECIFIED(in6) && !IN6_IS_ADDR_MULTICAST(in6) && !IN6_IS_ADDR_V4MAPPED(in6);
 }
 
+/* This host is no place that the DNS can name: what trusts it would be talked to in the name of a stranger.  */
+static bool is_loopback(const struct dns_address *a)
+{
+	if (a->u.sa.sa_family == AF_INET) return ntohl(a->u.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(&a->u.in6.sin6_addr);
+}
+
 /* Whether `host` is an address, in brackets or not; then `family` is 0 if it is a broken one.  */
 static bool literal(const char *host, int *family, unsigned char octets[16])
 {
@@ -245,7 +252,8 @@ static enum dns_result find_addresses(struct dns *d, const char *host, int famil
 	out->authentic = d->ask.authentic;
 	while (out->count < DNS_ADDRESSES && next_record(d, name, type, &i, &rr) > 0) {
 		if (ns_rr_rdlen(rr) != (family == AF_INET ? NS_INADDRSZ : NS_IN6ADDRSZ)) continue;
-		if (make_address(&out->address[out->count], family, ns_rr_rdata(rr), port)) out->count++;
+		struct dns_address *a = &out->address[out->count];
+		if (make_address(a, family, ns_rr_rdata(rr), port) && !is_loopback(a)) out->count++;
 	}
 	return out->count > 0 ? DNS_OK : because(d, DNS_NONE, "%s: has no address that can be used", host);
 }

@@ -51,7 +51,7 @@ struct dns_addresses {
 };
 
 /* The addresses of a host (AAAA and A), with `port`: IPv6 and IPv4 in turn, IPv6 first.  An address ("192.0.2.1", "2001:db8::1", "[192.0.2.1]", "[IPv6:2001:db8::1]") is its own.
- * What nobody can be connected to by is dropped: unspecified, multicast, IPv4-mapped; loopback is not.  Trouble with one kind does not matter when there is the other.
+ * What nobody can be connected to by is dropped: unspecified, multicast, IPv4-mapped; and what the DNS says is this host: 127.0.0.0/8, ::1.  Trouble with one kind does not matter when there is the other.
  * Two questions.  With any result but DNS_OK (NONE, LATER) there are no addresses in `out`.  */
 enum dns_result dns_addresses(struct dns *d, const char *host, unsigned port, struct dns_addresses *out);
 

@@ -127,8 +127,9 @@ int secure_start(int fd, const char *host, const char *ca, bool verify, bool san
 		kill(*child, SIGKILL);
 		waitpid(*child, NULL, 0);
 	}
+	bool started = *child > 0;
 	*child = 0;
-	return -1;
+	return started ? -1 : -2;
 }
 
 void secure_end(pid_t child)

@@ -25,6 +25,7 @@ struct talk {
 	pid_t child;            /* carries TLS; 0: none */
 	int fd;                 /* -1: none */
 	bool again;             /* it has taken other messages */
+	bool ours;              /* that there is no TLS: no reason to go without */
 };
 
 static struct talk talk = { .fd = -1 };
@@ -60,6 +61,7 @@ static bool tls_first(const struct talk *t) { return strcmp(t->p->route.port, "4
 static enum transfer_result no_tls(struct talk *t, const char *why)
 {
 	char text[300];
+	if (t->ours) return transfer_say(t->p->why, OUR_LATER, "4.3.0", t->p->name, why), TRANSFER_NEXT;
 	if (t->p->route.policy < POLICY_ENCRYPT && !tls_first(t)) return TRANSFER_PLAIN;
 	bool by_password = t->p->route.authenticate && t->l->cf->tls_policy < POLICY_ENCRYPT;
 	snprintf(text, sizeof text, "TLS is required (%s) and cannot be had: %.200s", t->p->route.policy < POLICY_ENCRYPT ? "port 465" : by_password ? "relay_auth" : "tls_policy", why);
@@ -72,6 +74,7 @@ static const char *secure(struct talk *t)
 {
 	const struct config *cf = t->l->cf;
 	t->fd = secure_start(t->fd, t->p->name, "", t->p->route.policy == POLICY_VERIFY, cf->sandbox, (unsigned)cf->command_timeout, &t->tls, &t->child);
+	t->ours = t->fd == -2;
 	return t->fd < 0 ? t->tls.why : NULL;
 }
 

@@ -227,8 +227,11 @@ asked() { grep -c "$1" "$ASKED" || true; }
 		odd.test AAAA ff02::1
 		odd.test AAAA ::ffff:127.0.0.1
 		some.test A 0.0.0.0
-		some.test A 127.0.0.1
+		some.test A 192.0.2.9
 		some.test AAAA ::1
+		self.test A 127.0.0.1
+		self.test A 127.255.255.254
+		self.test AAAA ::1
 		short.test TYPE1 c00002
 		short.test TYPE1 c000020102
 		short.test A 192.0.2.7
@@ -240,7 +243,9 @@ asked() { grep -c "$1" "$ASKED" || true; }
 	ask addresses odd.test
 	says 'none odd.test: has no address that can be used'
 	ask addresses some.test
-	says ok '::1 25' '127.0.0.1 25'
+	says ok '192.0.2.9 25'
+	ask addresses self.test
+	says 'none self.test: has no address that can be used'
 	ask addresses short.test
 	says ok '192.0.2.7 25'
 	ask addresses many.test

@@ -339,3 +339,17 @@ while True:
 	[ "$status" = 75 ]
 	[[ ${lines[-1]} == '499 4.3.5 - '*'A-labels'* ]]
 }
+
+@test "smtp-tls cannot be started: mail is put off, and does not go in plain text for a fault of ours" {
+	serve systemd_inetd
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	cp "$CLIENT" "$BATS_TEST_TMPDIR/bin"
+	cp /bin/false "$BATS_TEST_TMPDIR/bin/smtp-tls"
+	chmod 000 "$BATS_TEST_TMPDIR/bin/smtp-tls"
+	[ "$(id -u)" != 0 ] || echo 'no program' >"$BATS_TEST_TMPDIR/bin/smtp-tls"
+	CLIENT=$BATS_TEST_TMPDIR/bin/smtp-client
+	send -- --to "127.0.0.1:$PORT" -f a@b.example alice@example.test
+	[ "$status" = 69 ] || [ "$status" = 0 ]
+	[ "${lines[-1]}" = '499 4.3.0 127.0.0.1 cannot start smtp-tls' ]
+	stored 0
+}

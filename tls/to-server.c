@@ -30,7 +30,7 @@
 
 enum {
 	CHAIN = 10,             /* certificates of a server that are looked at */
-	SESSION = 3600 * 1000, PATIENCE = 600 * 1000,
+	SESSION = 24 * 3600 * 1000, PATIENCE = 600 * 1000,      /* who started us has limits of its own, and ends us */
 };
 
 static struct job {

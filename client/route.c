@@ -33,6 +33,11 @@ static bool beyond_ascii(const char *s)
 	return *s;
 }
 
+bool route_same(const struct route *a, const struct route *b)
+{
+	return strcmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0 && a->policy == b->policy && a->authenticate == b->authenticate;
+}
+
 static bool matches(const char *pattern, const char *domain)
 {
 	size_t n = strlen(pattern), d = strlen(domain);

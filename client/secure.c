@@ -44,6 +44,7 @@ static bool answer(int fd, const char *folder, uint32_t hash)
 			ssize_t n = read_file(path, text + have, sizeof text - have);
 			if (n < 0) break;
 			have += (size_t)n;
+			if (have < sizeof text) text[have++] = '\n';    /* the last line of a file may have no end */
 		}
 	}
 	memcpy(text, &(uint32_t){ (uint32_t)(have - sizeof (uint32_t)) }, sizeof (uint32_t));

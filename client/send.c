@@ -34,6 +34,7 @@ static struct sending {
 	const char *to, *mx;            /* --to, --mx */
 	char place[DNS_NAME];           /* by whose MX the server was found; "" if it has a name of its own */
 	size_t printed;
+	bool reports;                   /* of the last that was printed */
 	struct dns dns;
 	struct peer_at peer;
 	bool reached;                   /* a server has answered */
@@ -51,10 +52,15 @@ static void flush(void)
 	exit(EX_IOERR);
 }
 
-/* As far as they are known, in order: who reads them counts lines.  */
+/* As far as they are known, in order: who reads them counts lines.  In between, whether the server that has taken it will report.  */
 static void print_known(struct letter *l)
 {
-	for (; sending.printed < l->count && l->rcpt[sending.printed].done; sending.printed++) puts(l->rcpt[sending.printed].result);
+	for (; sending.printed < l->count && l->rcpt[sending.printed].done; sending.printed++) {
+		const struct letter_rcpt *r = &l->rcpt[sending.printed];
+		if (r->reports != sending.reports) puts(r->reports ? "# dsn" : "# no dsn");
+		sending.reports = r->reports;
+		puts(r->result);
+	}
 	flush();
 }
 
@@ -271,7 +277,7 @@ static int send_letter(struct sending *s)
 		return all(s, OUR_LATER, "4.3.5", why, EX_TEMPFAIL);
 	}
 	const char *place = *route.host ? "" : s->mx;
-	if (strcmp(s->place, place) == 0 && memcmp(&s->peer.route, &route, sizeof route) == 0 && transfer_again(&s->letter) == TRANSFER_DONE) return EX_OK;
+	if (strcmp(s->place, place) == 0 && route_same(&s->peer.route, &route) && transfer_again(&s->letter) == TRANSFER_DONE) return EX_OK;
 	transfer_end();
 	snprintf(s->place, sizeof s->place, "%s", place);
 	s->peer = (struct peer_at){ .route = route };
@@ -287,6 +293,7 @@ static bool begin_letter(struct sending *s, const struct config *cf, int argc, c
 	s->letter = (struct letter){ .cf = cf, .prepend = "", .told = print_known, .message = -1, .rcpt = calloc((size_t)argc + 1, sizeof *s->letter.rcpt) };
 	s->to = s->mx = NULL;
 	s->printed = 0;
+	s->reports = false;
 	s->end = 0;
 	s->reached = false;
 	*s->why = '\0';

@@ -226,6 +226,7 @@ static void outcome(struct talk *t, const bool offered[], const struct reply *r,
 		if (!offered[i]) continue;
 		strcpy(t->l->rcpt[i].result, said);
 		t->l->rcpt[i].done = heard || t->hop.ended;
+		t->l->rcpt[i].reports = heard && r->code / 100 == 2 && t->hop.dsn;
 	}
 	t->l->told(t->l);
 }
@@ -326,7 +327,6 @@ static void told_where(const struct talk *t)
 {
 	printf("# %s [%s]:%s%s%s%s%s%s\n", t->p->name, t->p->address, t->p->route.port, t->child ? " " : "", t->child ? t->tls.version : "", t->child ? " " : "",
 		t->child ? t->tls.cipher : "", t->child ? t->tls.verified ? " verified" : " unverified" : "");
-	if (t->hop.dsn) puts("# dsn");
 	fflush(stdout);
 }
 

@@ -17,6 +17,7 @@ struct letter_rcpt {
 	const char *address;
 	struct dsn_rcpt dsn;
 	bool done;              /* there is no use in another host */
+	bool reports;           /* the host has taken it, and offers DSN */
 	char result[LETTER_TEXT];       /* "CODE STATUS HOST TEXT"; "" if nobody has said anything */
 };
 

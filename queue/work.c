@@ -2,7 +2,9 @@
 #include "work.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,9 +74,12 @@ static int client_end(struct client *c, bool at_once)
 	return helper_close(&c->h, false);
 }
 
-/* The next line that it says, until the call after; NULL at the end.  */
-static char *client_line(struct client *c)
+/* The next line that it says, until the call after; NULL at the end, or when it takes longer than all its own limits together: for a name server that glibc waits for without
+ * one.  */
+static char *client_line(struct client *c, const struct config *cf)
 {
+	enum { MOST = 24 * 3600 * 1000 };
+	uint64_t limit = cf->session_timeout + 12 * cf->command_timeout, until = millis() + (limit < MOST ? limit : MOST);
 	for (;;) {
 		char *line = c->buf + c->at, *end = memchr(line, '\n', c->have - c->at);
 		if (end) {
@@ -84,7 +89,9 @@ static char *client_line(struct client *c)
 		}
 		memmove(c->buf, line, c->have -= c->at);
 		c->at = 0;
-		ssize_t n = c->have < sizeof c->buf ? read(c->h.fd, c->buf + c->have, sizeof c->buf - c->have) : 0;
+		uint64_t now = millis();
+		int ready = now < until ? poll(&(struct pollfd){ .fd = c->h.fd, .events = POLLIN }, 1, (int)(until - now)) : 0;
+		ssize_t n = ready > 0 && c->have < sizeof c->buf ? read(c->h.fd, c->buf + c->have, sizeof c->buf - c->have) : ready;
 		if (n < 0 && errno == EINTR) continue;
 		if (n <= 0) return NULL;
 		c->have += (size_t)n;
@@ -178,14 +185,13 @@ static enum over hear(const struct spool *s, struct client *c, struct entry *e, 
 {
 	bool dsn = false;
 	size_t i = next_todo(e, 0);
-	for (char *line; (line = client_line(c));) {
+	for (char *line; (line = client_line(c, s->cf));) {
 		if (strcmp(line, "# end") == 0) return OVER_END;
 		if (strcmp(line, "# nobody") == 0) return OVER_NOBODY;
-		if (*line == '#') {
-			dsn = strcmp(line, "# dsn") == 0;       /* of the server that was named in the line before */
-			continue;
-		}
-		if (i == e->count || !strchr("245", *line)) break;
+		if (strcmp(line, "# dsn") == 0) dsn = true;     /* those that follow were taken by a server that reports */
+		if (strcmp(line, "# no dsn") == 0) dsn = false;
+		if (*line == '#') continue;
+		if (i == e->count || !*line || !strchr("245", *line)) break;
 		if (take_line(e, fd, i, line, dsn, spool_now(s)) != 0) return OVER_STOP;
 		i = next_todo(e, i + 1);
 		++*heard;

@@ -107,6 +107,8 @@ const struct reply *senders_allow(struct senders *s, struct expander *x, const c
 	const struct reply *r = by_table(s, user, from), *trouble = NULL;
 	if (r != REPLY(NOT_YOURS)) return r;
 	if (!tools_parse(s->cf, user, &p)) return r;
+	bool ours = *s->cf->origin && strcasecmp(p.domain, s->cf->hostname) == 0 && strcasecmp(from->domain, s->cf->origin) == 0;
+	if (ours && strcmp(p.local, from->local) == 0) return NULL;     /* as sendmail has him send */
 	trouble = find_place(x, &p, &own);
 	if (!trouble) trouble = find_place(x, from, &his);
 	if (trouble) return trouble->code / 100 == 4 ? trouble : r;

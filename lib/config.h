@@ -34,7 +34,7 @@ struct config {
 	/* strings are never NULL; "" is not set */
 	const char *hostname, *mail_root, *catch_all, *deliver, *postmaster, *greeting, *run_as;
 	const char *tls_cert, *tls_key, *tls_certs, *tls_ciphers, *tls_groups, *tls_client_ca;
-	const char *proxy, *xclient, *sender_table, *submit;
+	const char *proxy, *xclient, *sender_table, *submit, *origin;
 	const char *queue_dir, *relayhost, *relay_auth, *relay_from, *relay_domains, *transports, *helo_name, *bind_address, *dns;
 	unsigned long long queue_parallel, queue_lifetime, queue_warn;         /* milliseconds */
 	int tls_policy, double_bounce;          /* enum tls_policy, enum double_bounce */

@@ -79,6 +79,7 @@ static const struct setting {
 	ROW(proxy, "", NETWORKS, 0, 0),
 	ROW(xclient, "", NETWORKS, 0, 0),
 	ROW(submit, "/run/smtp-handler/submit.sock", TEXT, 0, 0),
+	ROW(origin, "", NAME, 0, 0),
 	ROW(queue_dir, "/var/spool/smtp-handler", TEXT, 0, 0),
 	ROW(queue_parallel, "20", NUMBER, 1, 1000),
 	ROW(queue_lifetime, "5d", TIME, 0, 8640000000),

@@ -9,11 +9,11 @@
 #include "log.h"
 #include "submit.h"
 
-bool qualify(const struct sendmail *m, const char *text, struct path *p)
+bool qualify(const char *text, const char *domain, struct path *p)
 {
 	char whole[2 * PATH_MAX_LEN];
 	if (mailbox_parse(p, text) && *p->domain) return true;
-	return snprintf(whole, sizeof whole, "%s@%s", text, m->cf.hostname) < (int)sizeof whole && mailbox_parse(p, whole);
+	return snprintf(whole, sizeof whole, "%s@%s", text, domain) < (int)sizeof whole && mailbox_parse(p, whole);
 }
 
 /* A domain has no case (RFC 5321 2.4).  */
@@ -46,7 +46,7 @@ void add_list(struct sendmail *m, const char *s, const char *end)
 	enum address_kind kind;
 	struct path p;
 	for (const char *from = s; (kind = address_next(&s, end, text, sizeof text)) != ADDRESS_END; from = s) {
-		if (kind == ADDRESS_GOOD && qualify(m, text, &p)) {
+		if (kind == ADDRESS_GOOD && qualify(text, m->cf.hostname, &p)) {
 			add_recipient(m, &p);
 			continue;
 		}

@@ -33,6 +33,9 @@ static void take_name(char *out, const struct passwd *pw)
 	if (!clean(out) || !utf8_valid(out)) *out = '\0';
 }
 
+/* The domain of senders that have none.  */
+static const char *origin(const struct sendmail *m) { return *m->cf.origin ? m->cf.origin : m->cf.hostname; }
+
 /* -f: one address, however it is written; "" and "<>" are the null sender.  */
 static bool take_sender(struct sendmail *m)
 {
@@ -40,7 +43,7 @@ static bool take_sender(struct sendmail *m)
 	const char *s = m->sender_arg, *end = s + strlen(s);
 	struct path p;
 	if (!*s || strcmp(s, "<>") == 0) return true;
-	if (address_next(&s, end, text, sizeof text) != ADDRESS_GOOD || address_next(&s, end, more, sizeof more) != ADDRESS_END || !qualify(m, text, &p)) return false;
+	if (address_next(&s, end, text, sizeof text) != ADDRESS_GOOD || address_next(&s, end, more, sizeof more) != ADDRESS_END || !qualify(text, origin(m), &p)) return false;
 	m->utf8 = p.utf8;
 	strcpy(m->sender, p.text);
 	strcpy(m->author, p.text);
@@ -56,7 +59,7 @@ bool find_sender(struct sendmail *m)
 	if (pw && strlen(pw->pw_name) < sizeof login) snprintf(login, sizeof login, "%s", pw->pw_name);
 	else snprintf(login, sizeof login, "%u", (unsigned)getuid());
 	if (pw) take_name(m->name, pw);
-	bool known = qualify(m, login, &p);
+	bool known = qualify(login, origin(m), &p);
 	if (known) strcpy(m->author, p.text);
 	if (!m->sender_arg && !known) return trouble(m, EX_USAGE, log_escape(escaped, sizeof escaped, login), "no address can be made of this user's name, -f is needed"), false;
 	if (!m->sender_arg) {

@@ -45,9 +45,9 @@ struct fields { bool from, resent; };
 /* Tell of trouble on standard error.  The first that is not temporary becomes the exit status, which is returned.  */
 int trouble(struct sendmail *m, int status, const char *what, const char *why);
 
-/* recipients.c: take the addresses of a list, each once.  A bad one is trouble, and left out.  A bare name is one of this host; false if it is no mailbox.  */
+/* recipients.c: take the addresses of a list, each once.  A bad one is trouble, and left out.  A bare name is one of this `domain`; false if it is no mailbox.  */
 void add_list(struct sendmail *m, const char *s, const char *end);
-bool qualify(const struct sendmail *m, const char *text, struct path *p);
+bool qualify(const char *text, const char *domain, struct path *p);
 
 /* sender.c: whose mail it is, by the user table and the arguments; false after a line of trouble.  The field "From: ..." with an LF, which takes at most AUTHOR_FIELD octets.  */
 enum { AUTHOR_FIELD = 4096 };

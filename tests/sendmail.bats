@@ -218,3 +218,22 @@ program() { need_program "$1"; listen; }
 	done
 	run -0 sendmail -N never alice@example.test <<<hello
 }
+
+@test "origin is the domain of senders without one, whom sender_check then knows; recipients without one are here" {
+	local me
+	me=$(id -un)
+	echo 'origin = example.org' >>"$CONF"
+	listen -o sender_check=yes -o origin=example.org
+	printf 'Subject: x\n\nhello\n' | sendmail alice@example.test "$me"
+	[ "$(sender $alice)" = "$me@example.org" ]
+	got $alice | grep -qF "<$me@example.org>"
+	[ "$(count "$ROOT/mx.example.test/$me")" = 1 ]
+	printf 'Subject: x\n\nhello\n' | sendmail -f "$me" bob@example.test
+	[ "$(sender $bob)" = "$me@example.org" ]
+	# nobody else's, neither there nor here
+	for other in somebody "somebody@mx.example.test" "$me@example.net"; do
+		run -77 sendmail -f "$other" bob@example.test <<<$'Subject: x\n\nhello'
+		[[ $output == *' 5.7.1 '* ]]
+	done
+	[ "$(count "$ROOT/$bob")" = 1 ]
+}

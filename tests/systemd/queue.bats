@@ -122,3 +122,28 @@ told() { [ -n "$(entries -t smtp-queue "$@")" ]; }
 @test "the walls of the service: rated well, and it can write to the queue alone" {
 	[ "$(systemd-analyze security --no-pager smtp-queue.service | awk '/Overall exposure/ { print ($(NF-2) < 3.0) }')" = 1 ]
 }
+
+@test "TLS goes through the walls of the unit: encrypt, and verify with an authority that the host trusts" {
+	local d=$BATS_TEST_TMPDIR port
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$d/key" -out "$d/cert" -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 2 2>/dev/null
+	mkdir -p "$d/far"
+	printf '%s\n' 'hostname = mx.far.example' "catch_all = $d/far" "tls_cert = $d/cert" "tls_key = $d/key" >"$d/conf"
+	port=$(free_port 127.0.0.1)
+	launch systemd-socket-activate --inetd --accept -l "127.0.0.1:$port" smtp-handler -C "$d/conf"
+	echo "far.example localhost:$port encrypt" >/etc/smtp-transports
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail joe@far.example
+	arrived() { [ "$(find "$d/far" -path '*/new/*' -type f | wc -l)" = "$1" ]; }
+	soon arrived 1
+	grep -rq 'with ESMTPS id' "$d/far"
+	soon entries_left 0
+	echo "far.example localhost:$port verify" >/etc/smtp-transports
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail joe@far.example
+	unverified() { smtp-queue list | grep -q 'TLS is required (tls_policy) and cannot be had: the certificate: self-signed'; }
+	soon unverified
+	arrived 1
+	cp "$d/cert" "/etc/ssl/certs/$(openssl x509 -hash -noout -in "$d/cert").0"
+	smtp-queue retry far.example
+	soon arrived 2
+	soon entries_left 0
+	rm "/etc/ssl/certs/$(openssl x509 -hash -noout -in "$d/cert").0"
+}

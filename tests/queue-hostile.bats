@@ -192,7 +192,10 @@ END
 	until_true [ -e "$BATS_TEST_TMPDIR/ready" ]
 	cat >"$BATS_TEST_TMPDIR/later.c" <<'END'
 #include <time.h>
-time_t time(time_t *t) { time_t now = 4000000000; if (t) *t = now; return now; }
+time_t time(time_t *t) { time_t now = (time_t)4000000000; if (t) *t = now; return now; }
+#if __SIZEOF_LONG__ == 4
+long long __time64(long long *t) { long long now = 4000000000; if (t) *t = now; return now; }
+#endif
 END
 	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/later.so" "$BATS_TEST_TMPDIR/later.c"
 	chmod 755 "$BATS_TEST_TMPDIR/later.so"

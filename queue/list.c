@@ -133,8 +133,16 @@ static void print_line(const struct spool *s, const struct entry *e, const struc
 
 static int finish(int status) { return fflush(stdout) == 0 ? status : EX_IOERR; }
 
+/* What may be an id, and whether the entry is meant by it: a key, that without its number, which is the message, or the session in which that came.  */
+static bool is_key(const char *s) { return *s && strlen(s) < ENTRY_KEY && s[strspn(s, "0123456789abcdef.-")] == '\0'; }
+static bool is_named(const struct entry_id *id, const char *what)
+{
+	size_t n = strlen(what);
+	return is_key(what) && strncmp(id->key, what, n) == 0 && strchr(strchr(what, '.') ? "-" : ".-", id->key[n]);
+}
+
 /* Call `each` for all entries of all places, as long as it returns true.  */
-struct visit { bool (*each)(const struct spool *s, enum spool_place place, struct entry_id *id, const struct visit *v); const char *what; enum list_action action; bool json; size_t *n; };
+struct visit { bool (*each)(const struct spool *s, enum spool_place place, struct entry_id *id, const struct visit *v); const char *what; enum list_action action; bool json, *busy; size_t *n; char *key; /* of the last that was printed */ };
 static int visit(const struct spool *s, const struct visit *v)
 {
 	for (int p = SPOOL_PLACES - 1; p >= 0; p--) {   /* against the way that entries take, so that each is seen once */
@@ -150,7 +158,8 @@ static bool print(const struct spool *s, enum spool_place place, struct entry_id
 {
 	struct entry e;
 	if (!open_entry(s, place, id, &e)) return false;
-	bool fits = !v->what || strcmp(v->what, e.id) == 0 || strcmp(v->what, id->key) == 0;
+	bool fits = !v->what || is_named(id, v->what);
+	if (fits && v->key) strcpy(v->key, id->key);
 	if (fits && v->json) print_json(&e, id, place);
 	else if (fits) print_line(s, &e, id, place);
 	entry_free(&e);
@@ -168,15 +177,11 @@ int list_all(const struct spool *s, bool json)
 }
 
 /* The header of the message, for people: escaped, line by line.  */
-static void print_header(const struct spool *s, const char *id)
+static void print_header(const struct spool *s, const char *key)
 {
-	char name[ENTRY_KEY + 8], line[1024], text[4 * sizeof line + 8];
-	FILE *f = NULL;
-	for (unsigned k = 1; !f && k < 1000; k++) {
-		snprintf(name, sizeof name, strchr(id, '-') ? "%s" : "%s-%u", id, k);
-		int fd = openat(s->message, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		f = fd >= 0 ? fdopen(fd, "r") : NULL;
-	}
+	char line[1024], text[4 * sizeof line + 8];
+	int fd = openat(s->message, key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
 	if (f) putchar('\n');
 	while (f && fgets(line, sizeof line, f) && *line != '\n') {
 		line[strcspn(line, "\n")] = '\0';
@@ -186,26 +191,23 @@ static void print_header(const struct spool *s, const char *id)
 	if (f) fclose(f);
 }
 
-static bool is_key(const char *s) { return *s && strlen(s) < ENTRY_KEY && s[strspn(s, "0123456789abcdef.-")] == '\0'; }
-
 int list_show(const struct spool *s, const char *id, bool json)
 {
 	size_t n = 0;
-	int status = is_key(id) ? visit(s, &(struct visit){ .each = print, .what = id, .json = json, .n = &n }) : EX_OK;
+	char key[ENTRY_KEY];
+	int status = is_key(id) ? visit(s, &(struct visit){ .each = print, .what = id, .json = json, .n = &n, .key = key }) : EX_OK;
 	if (status == EX_OK && n == 0) return fprintf(stderr, "smtp-queue: %s: no such message in the queue\n", id), EX_NOINPUT;
-	if (!json) print_header(s, id);
+	if (!json && n > 0) print_header(s, key);
 	return finish(status);
 }
 
 /* --- changes --- */
 
-/* Whether the entry is meant: by id, key or domain.  */
+/* Whether the entry is meant: by an id or a domain.  */
 static bool meant(const struct spool *s, enum spool_place place, const struct entry_id *id, const char *what)
 {
 	struct entry e;
-	size_t n = strlen(what);
-	if (strcmp(what, "all") == 0) return true;
-	if (is_key(what) && strncmp(id->key, what, n) == 0 && (id->key[n] == '\0' || id->key[n] == '-')) return true;
+	if (strcmp(what, "all") == 0 || is_named(id, what)) return true;
 	if (!open_entry(s, place, id, &e)) return false;
 	bool same = strcasecmp(e.destination, what) == 0;
 	entry_free(&e);
@@ -219,6 +221,7 @@ static bool change(const struct spool *s, enum spool_place place, struct entry_i
 	if (v->action == LIST_RETRY ? place != SPOOL_WAIT : v->action == LIST_HOLD ? place == SPOOL_HOLD : v->action == LIST_RELEASE && place != SPOOL_HOLD) return false;
 	int fd = spool_claim(s, place, id);     /* not while it is being sent */
 	if (fd < 0) {
+		*v->busy |= errno == EWOULDBLOCK;
 		if (errno == EWOULDBLOCK) fprintf(stderr, "smtp-queue: %s is being worked on now\n", id->key);
 		return false;
 	}
@@ -243,8 +246,10 @@ int list_change(const struct spool *s, enum list_action action, const char *what
 {
 	static const char *const done[] = { "to be tried now", "held", "released", "removed" };
 	size_t n = 0;
-	int status = visit(s, &(struct visit){ .each = change, .what = what, .action = action, .n = &n });
+	bool busy = false;
+	int status = visit(s, &(struct visit){ .each = change, .what = what, .action = action, .n = &n, .busy = &busy });
 	if (status != EX_OK) return status;
+	if (n == 0 && busy) return EX_TEMPFAIL;
 	if (n == 0 && strcmp(what, "all") != 0) return fprintf(stderr, "smtp-queue: %s: nothing in the queue that this could be done to\n", what), EX_NOINPUT;
 	printf("%zu %s\n", n, done[action]);
 	return finish(EX_OK);

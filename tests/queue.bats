@@ -362,6 +362,12 @@ Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
 	id=$(queue --json list | "$PYTHON" -c 'import json, sys; print([e["id"] for e in map(json.loads, sys.stdin) if e["destination"] == "far.example"][0])')
 	run -0 queue show "$id"
 	[[ $output == *joe@far.example*'Subject: for you'* ]]
+	# by the session, and by one destination of it
+	run -0 queue show "${id%.*}"
+	[[ $output == *joe@far.example*'Subject: for you'* && $output != *ann@* ]]
+	run -0 queue show "$id-1"
+	[[ $output == *joe@far.example*'Subject: for you'* ]]
+	run -66 queue show "${id%?}"
 	run -66 queue show 123abc.1
 	run -0 queue hold "$id"
 	[ "$output" = '1 held' ]
@@ -372,6 +378,12 @@ Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
 	run -66 queue release near.example
 	run -0 queue release far.example
 	[ "$output" = '1 released' ]
+	# not while it is worked on
+	exec {held}<"$(find "$QUEUE" -name "*.$id-*" -path '*/wait/*')"
+	flock "$held"
+	run -75 queue remove "$id"
+	[[ ! $output && $(tail -n 1 "$LOG") == "smtp-queue: $id-1 is being worked on now" ]]
+	exec {held}<&-
 	run -0 queue remove all
 	[ "$output" = '2 removed' ]
 	queue_empty

@@ -169,7 +169,7 @@ static int try_mx(struct sending *s)
 	if (!dns_open(&s->dns, cf->dns, ms)) return all(s, OUR_LATER, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
 	snprintf(self, sizeof self, "%s %s", cf->hostname, cf->helo_name);
 	if (*s->mx == '[') {
-		if (!try_dns(s, s->mx, &left)) print_rest(s);
+		if (!try_dns(s, s->place, &left)) print_rest(s);        /* the same as s->mx, which is the order's: the connection may outlive that */
 		return s->reached ? EX_OK : EX_UNAVAILABLE;
 	}
 	switch (dns_mx(&s->dns, s->mx, self, &hosts)) {

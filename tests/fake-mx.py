@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An SMTP server that misbehaves: fake-mx.py FOLDER STAGE ACTION [KEYWORD...]
 
-Listens on 127.0.0.1, writes its port to FOLDER/port, what it hears to FOLDER/heard, each message that it takes to FOLDER/1, FOLDER/2...
+Listens on 127.0.0.1, on $MX_PORT if that is set, writes its port to FOLDER/port, what it hears to FOLDER/heard, each message that it takes to FOLDER/1, FOLDER/2...
 STAGE: greeting EHLO HELO MAIL MAIL3 (and later ones of a connection) RCPT RCPT2 DATA BDAT end QUIT never.  ACTION there: close, reset, hang, nonsense, big (10 MB of reply), endless, take (the message is
 taken, and the connection reset before the answer), or a reply's text, with \\n for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is
 there, it is removed and the action is done; then no more.  KEYWORDs are offered in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
@@ -155,7 +155,7 @@ def serve(c):
     c.close()
 
 
-listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+listener = socket.create_server(("127.0.0.1", int(os.environ.get("MX_PORT", 0))), backlog=100)
 with open(folder + "/port.part", "w") as f:
     f.write(str(listener.getsockname()[1]))
 os.rename(folder + "/port.part", folder + "/port")

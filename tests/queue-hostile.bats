@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Mail to other hosts, when something is wrong or somebody means harm: a pass ends, nothing goes round, nothing is taken away from others.
-# shellcheck disable=SC2030,SC2031,SC2034,SC2154
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 load helper
 load servers
 load queue
@@ -212,4 +212,23 @@ END
 	[ ! -e "$QUEUE/message/ffff.1-1" ]
 	[ ! -e "$QUEUE/host/0123456789abcdef" ]
 	[ "$(find "$QUEUE/message" -name 'ab*' | wc -l)" = "$left" ]
+}
+
+# --- one process and one connection for many ---
+
+@test "an address in brackets as the domain: every message over the same connection has the host's name in its reply" {
+	[ "$(id -u)" = 0 ] && unshare --net ip link set lo up 2>/dev/null || skip "no network of its own can be made here, where port 25 is free"
+	local long
+	long=$(printf 'a%.0s' {1..60})
+	for n in 30 2 4 1; do
+		mapfile -t to < <(seq -f 'joe%g@[127.0.0.1]' "$n")
+		lay "${long:0:$((n * 2))}@b.example" "${to[@]}"
+	done
+	mkdir "$BATS_TEST_TMPDIR/mx"
+	in_net() { clean_env SMTP_LOG=stderr timeout 60 unshare --net bash -c "$@" 2>>"$LOG"; }
+	in_net 'ip link set lo up; MX_PORT=25 "$1" "$2" "$3" never close & until [ -s "$3/port" ]; do :; done; shift 3; "$@"; kill $!' x \
+		"$PYTHON" "$TESTS/fake-mx.py" "$BATS_TEST_TMPDIR/mx" "$QUEUE_PROGRAM" "${SETTINGS[@]}" -o queue_parallel=1 run
+	[ "$(grep -c ^EHLO "$BATS_TEST_TMPDIR/mx/heard")" = 1 ]
+	[ "$(grep -c 'sent: to=.* reply="250 2.0.0 \[127.0.0.1\] taken, id 4711"' "$LOG")" = 37 ] || { grep smtp-queue "$LOG"; return 1; }
+	queue_empty
 }

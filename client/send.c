@@ -331,6 +331,7 @@ int send_orders(struct config *cf)
 	int status = EX_OK;
 	if (!config_load(cf)) return fprintf(stderr, "smtp-client: %s\n", cf->error), EX_CONFIG;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);       /* nobody would write down what it comes to */
+	signal(SIGINT, SIG_IGN);                /* from a terminal it comes to all of us: who gives the orders stops, and what is under way is finished */
 	start(cf);
 	while (status != EX_USAGE && order_receive(0, &o)) {
 		status = begin_letter(s, cf, o.argc, o.argv) ? EX_OK : EX_USAGE;

@@ -40,6 +40,7 @@ struct pass {
 	uint64_t looked_new;    /* when */
 	bool exhausted;         /* no more processes can be had */
 	bool moved;             /* something was done since the queue was last read: it is worth another look */
+	bool stopping;          /* the workers were told */
 	int stuck;              /* errno, if something new cannot be moved */
 	bool one_hop;           /* all goes to relayhost: it has one limit, and is up or down for all */
 };
@@ -299,6 +300,13 @@ static void ended(struct pass *p, pid_t pid, int status)
 	}
 }
 
+/* A signal to stop may come to us alone; each finishes the message that it has in hand.  */
+static void stop_workers(struct pass *p)
+{
+	for (size_t i = 0; !p->stopping && i < p->running; i++) kill(p->worker[i].pid, SIGTERM);
+	p->stopping = true;
+}
+
 /* Wait for a process to end, a second at most.  */
 static void wait_a_second(struct pass *p, const sigset_t *child)
 {
@@ -326,6 +334,7 @@ bool pass_run(const struct spool *s)
 		while (p.running < p.parallel && !clock_stop_asked() && start_next(&p)) continue;
 		bool idle = p.running == 0;     /* and nothing can be started */
 		if (idle && (p.exhausted || clock_stop_asked())) break;
+		if (clock_stop_asked()) stop_workers(&p);
 		if (!idle) wait_a_second(&p, &child);
 		bool new = look_new(&p, idle);
 		if (idle && !new && !p.moved) break;

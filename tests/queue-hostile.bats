@@ -232,3 +232,37 @@ END
 	[ "$(grep -c 'sent: to=.* reply="250 2.0.0 \[127.0.0.1\] taken, id 4711"' "$LOG")" = 37 ] || { grep smtp-queue "$LOG"; return 1; }
 	queue_empty
 }
+
+# begin_pass: smtp-queue in the background, as $SERVER; `over` waits for its end.
+begin_pass() { launch env SMTP_LOG=stderr "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" run; }
+over() { until_true gone "$SERVER"; }
+heard() { [ -e "$REMOTE/heard" ] && [ "$(grep -cE "$1" "$REMOTE/heard")" -ge "$2" ]; }
+worker() { pgrep -P "$SERVER" >/dev/null; }
+
+# hung_at_third: a server that says nothing to the third message of its first connection, for a while.
+hung_at_third() {
+	mkdir -p "$BATS_TEST_TMPDIR/mx"
+	: >"$BATS_TEST_TMPDIR/mx/once"
+	remote mx MAIL3 hang
+	ROUTE=(-o "transports=$BATS_TEST_TMPDIR/transports" -o queue_parallel=1 -o "command_timeout=${1-1s}")
+	printf '* 127.0.0.1:%s\n' "$PORT" >"$BATS_TEST_TMPDIR/transports"
+	chmod 644 "$BATS_TEST_TMPDIR/transports"
+}
+
+@test "TERM to the pass alone, as the service manager sends it, or INT to all, as a terminal does: what is under way is finished, and no other message is begun" {
+	for how in TERM INT; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		hung_at_third
+		for i in 1 2 3 4 5; do lay a@b.example joe@far.example; done >/dev/null
+		begin_pass
+		until_true heard ^MAIL 3
+		if [ "$how" = TERM ]; then kill -TERM "$SERVER"; else kill -INT -- "-$SERVER"; fi
+		over
+		[ "$(taken) $(waiting)" = '3 2' ] || { echo "$how: $(taken) taken, $(waiting) wait"; grep smtp-queue "$LOG"; return 1; }
+		refute log_has 'has not said'
+		run -0 soon run
+		[ "$(taken)" = 5 ]
+		queue_empty
+		stop_all
+	done
+}

@@ -26,6 +26,7 @@ struct destination {
 	time_t down;            /* until when it is left alone; 0: it is not */
 	bool known_down;        /* there is a file that says so */
 	bool answered;          /* in this pass */
+	bool alone;             /* a process of several of its entries was killed: from now on each entry has its own */
 };
 
 struct worker { pid_t pid; uint64_t hash; struct entry_id *ids; size_t n; };
@@ -143,7 +144,17 @@ static bool is_running(const struct pass *p, const struct entry_id *id)
 	return false;
 }
 
-/* Destinations of the entries that are left in p->all, which is sorted by them; `old` are those of before.  */
+/* At p->to[at], behind those of lower hashes.  */
+static void insert(struct pass *p, size_t at, struct destination d, const struct destination *was)
+{
+	memmove(&p->to[at + 1], &p->to[at], (p->count++ - at) * sizeof *p->to);
+	d.answered = was && was->answered;
+	d.alone = was && was->alone;
+	read_down(p, &d);
+	p->to[at] = d;
+}
+
+/* Destinations of the entries that are left in p->all, which is sorted by them, and those whose last are under way; `old` are those of before.  */
 static bool group(struct pass *p, struct destination *old, size_t old_count)
 {
 	p->to = calloc(p->all.count + p->running + 1, sizeof *p->to);
@@ -151,18 +162,16 @@ static bool group(struct pass *p, struct destination *old, size_t old_count)
 	if (!p->to) return false;
 	for (size_t i = 0; i < p->all.count; i++) {
 		struct destination *d = p->count ? &p->to[p->count - 1] : NULL;
-		if (!d || d->hash != destination_of(p, &p->all.id[i])) {
-			d = &p->to[p->count++];
-			*d = (struct destination){ .hash = destination_of(p, &p->all.id[i]), .next = i };
-			read_down(p, d);
-			const struct destination *was = find_in(old, old_count, d->hash);
-			d->answered = was && was->answered;
-		}
-		d->end = i + 1;
+		uint64_t hash = destination_of(p, &p->all.id[i]);
+		if (!d || d->hash != hash) insert(p, p->count, (struct destination){ .hash = hash, .next = i }, find_in(old, old_count, hash));
+		p->to[p->count - 1].end = i + 1;
 	}
 	for (size_t i = 0; i < p->running; i++) {
-		struct destination *d = find(p, p->worker[i].hash);
-		if (d) d->running++;
+		uint64_t hash = p->worker[i].hash;
+		size_t at = 0;
+		while (at < p->count && p->to[at].hash < hash) at++;
+		if (at == p->count || p->to[at].hash != hash) insert(p, at, (struct destination){ .hash = hash }, find_in(old, old_count, hash));
+		p->to[at].running++;
 	}
 	return true;
 }
@@ -197,7 +206,7 @@ static size_t portion(const struct pass *p, const struct destination *d)
 {
 	enum { FIRST = 5, MOST = 100 };
 	size_t left = d->end - d->next, places = p->per > d->running ? p->per - d->running : 1, part = (left + places - 1) / places, most = d->answered ? MOST : FIRST;
-	return d->down ? 1 : part < most ? part : most;
+	return d->down || d->alone ? 1 : part < most ? part : most;
 }
 
 /* For the next entries of the destination; when it is down, only to look at the time of one.  */
@@ -284,12 +293,14 @@ static void ended(struct pass *p, pid_t pid, int status)
 	for (size_t i = 0; i < p->running; i++) {
 		if (p->worker[i].pid != pid) continue;
 		struct destination *d = find(p, p->worker[i].hash);
+		bool several = p->worker[i].n > 1, killed = WIFSIGNALED(status);
 		free(p->worker[i].ids);
 		p->worker[i] = p->worker[--p->running];
-		p->moved |= WIFEXITED(status) && WEXITSTATUS(status) != WORK_GONE;
-		if (WIFSIGNALED(status)) log_line(LEVEL_ERROR, "the process of an entry was ended by signal %d", WTERMSIG(status));
+		p->moved |= killed ? several : WEXITSTATUS(status) != WORK_GONE;
+		if (killed) log_line(LEVEL_ERROR, "the process of an entry was ended by signal %d", WTERMSIG(status));
 		if (!d) return;
 		d->running--;
+		d->alone |= killed;     /* what has killed it shall not keep the others waiting for ever */
 		if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_DOWN && !d->down) {
 			d->answered = false;
 			set_down(p, d);

@@ -266,3 +266,34 @@ hung_at_third() {
 		stop_all
 	done
 }
+
+@test "a process that is killed in the midst of its messages: the rest goes in the same pass, each by itself; and that has an end" {
+	hung_at_third
+	for i in 1 2 3 4 5; do lay a@b.example "joe$i@far.example"; done >/dev/null
+	begin_pass
+	until_true heard ^MAIL 3
+	pkill -KILL -P "$SERVER"
+	over
+	[ "$(taken) $(waiting)" = '5 0' ] || { echo "$(taken) taken, $(waiting) wait"; grep smtp-queue "$LOG"; return 1; }
+	[ "$(grep -c 'was ended by signal 9' "$LOG")" = 1 ]
+}
+
+@test "that a host is down is kept in mind also when all its messages were under way, and something else came in meanwhile" {
+	remote up never close
+	up=$PORT
+	remote down greeting hang
+	local down=$SERVER
+	printf 'far.example 127.0.0.1:%s\nnear.example 127.0.0.1:%s\n' "$PORT" "$up" >"$BATS_TEST_TMPDIR/transports"
+	chmod 644 "$BATS_TEST_TMPDIR/transports"
+	ROUTE=(-o "transports=$BATS_TEST_TMPDIR/transports" -o command_timeout=20s)
+	lay a@b.example joe@far.example
+	begin_pass
+	until_true worker
+	lay a@b.example ann@near.example
+	REMOTE=$BATS_TEST_TMPDIR/up
+	until_true [ -e "$REMOTE/1" ]
+	kill -KILL "$down"
+	over
+	[ "$(waiting) $(grep -c deferred "$LOG")" = '1 1' ]
+	[ "$(find "$QUEUE/host" -type f | wc -l)" = 1 ]
+}

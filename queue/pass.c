@@ -157,6 +157,7 @@ static void insert(struct pass *p, size_t at, struct destination d, const struct
 /* Destinations of the entries that are left in p->all, which is sorted by them, and those whose last are under way; `old` are those of before.  */
 static bool group(struct pass *p, struct destination *old, size_t old_count)
 {
+	uint64_t turn = old_count ? old[p->turn % old_count].hash : 0;
 	p->to = calloc(p->all.count + p->running + 1, sizeof *p->to);
 	p->count = p->turn = 0;
 	if (!p->to) return false;
@@ -173,6 +174,7 @@ static bool group(struct pass *p, struct destination *old, size_t old_count)
 		if (at == p->count || p->to[at].hash != hash) insert(p, at, (struct destination){ .hash = hash }, find_in(old, old_count, hash));
 		p->to[at].running++;
 	}
+	while (p->turn < p->count && p->to[p->turn].hash < turn) p->turn++;     /* where new mail comes in all the time, the others have their turn too */
 	return true;
 }
 

@@ -297,3 +297,21 @@ hung_at_third() {
 	[ "$(waiting) $(grep -c deferred "$LOG")" = '1 1' ]
 	[ "$(find "$QUEUE/host" -type f | wc -l)" = 1 ]
 }
+
+seen() { [ -z "$(ls "$QUEUE/new")" ]; }
+
+@test "each destination has its turn, also when something new comes in all the time" {
+	hung_at_third 4s
+	for to in joe@far.example ann@near.example; do lay a@b.example "$to"; done >/dev/null
+	# who is first has more than one process takes at first
+	first=$(for f in "$QUEUE"/new/*; do echo "${f##*.} $(grep -aoE '(joe@far|ann@near)\.example' "$f")"; done | sort | sed -n '1s/.* //p')
+	for i in 1 2 3 4 5 6; do lay a@b.example "$first"; done >/dev/null
+	begin_pass
+	until_true heard ^MAIL 3
+	lay a@b.example "$first"
+	until_true seen
+	[ "$(taken)" = 2 ]
+	over
+	[ "$(taken)" = 9 ]
+	[ "$(grep ^RCPT "$REMOTE/heard" | grep -vn "$first" | cut -d: -f1)" = 6 ] || { echo "$first"; grep ^RCPT "$REMOTE/heard"; return 1; }
+}

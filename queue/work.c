@@ -324,7 +324,8 @@ enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, boo
 	enum work_result all = WORK_GONE;
 	log_open("smtp-queue", c.id, "local", LOG_PASS);
 	log_level((enum log_level)s->cf->log_level);
-	for (size_t i = 0; i < n && all != WORK_DOWN && !clock_stop_asked(); i++) {
+	uint64_t end = millis() + s->cf->command_timeout;       /* the rest of a slow host is another process's, when the other destinations have had their turn */
+	for (size_t i = 0; i < n && all != WORK_DOWN && !clock_stop_asked() && (i == 0 || millis() < end); i++) {
 		enum work_result r = one(s, &c, &ids[i], attempting, until);
 		if (r == WORK_DOWN || all == WORK_GONE || r == WORK_DONE) all = r;
 	}

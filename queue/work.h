@@ -12,9 +12,9 @@ enum work_result {
 	WORK_GONE,              /* nothing could be done: somebody else works on them, or they are no more */
 };
 
-/* `n` entries for one place, one after the other, over one connection if the server there likes that; those behind one that finds it down, or behind a signal to stop, are left as
- * they are.  With `attempt` false nothing is sent: the destination is known to be down, and only time is looked at.  `until` is when it will be tried again (0: by the entry's own
- * attempts).  */
+/* `n` entries for one place, one after the other, over one connection if the server there likes that.  Those behind one that finds it down, behind a signal to stop, or that
+ * cannot be begun within command_timeout, are left as they are.  With `attempt` false nothing is sent: the destination is known to be down, and only time is looked at.  `until`
+ * is when it will be tried again (0: by the entry's own attempts).  */
 enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, bool attempt, time_t until);
 
 /* Seconds from the attempt with this number (from 1) to the next, spread by a tenth.  */

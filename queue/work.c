@@ -221,7 +221,8 @@ static bool holds_for_all(const struct config *cf, const struct entry *e)
 	struct route by_table, relay;
 	char why[256];
 	if (!*cf->relayhost) return true;
-	return route_find(cf, e->destination, &by_table, why) && route_parse(&relay, cf->relayhost) && strcmp(by_table.host, relay.host) == 0;
+	if (!route_find(cf, e->destination, &by_table, why) || !route_parse(&relay, cf->relayhost)) return false;
+	return strcmp(by_table.host, relay.host) == 0 && strcmp(by_table.port, relay.port) == 0;
 }
 
 /* --- time --- */

@@ -326,8 +326,13 @@ enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, boo
 	log_open("smtp-queue", c.id, "local", LOG_PASS);
 	log_level((enum log_level)s->cf->log_level);
 	uint64_t end = millis() + s->cf->command_timeout;       /* the rest of a slow host is another process's, when the other destinations have had their turn */
-	for (size_t i = 0; i < n && all != WORK_DOWN && !clock_stop_asked() && (i == 0 || millis() < end); i++) {
-		enum work_result r = one(s, &c, &ids[i], attempting, until);
+	const struct entry_id *apart = NULL;                    /* its destination, which is one of several here, was not reached */
+	for (size_t i = 0; i < n && all != WORK_DOWN && !clock_stop_asked(); i++) {
+		bool again = apart && apart->hash == ids[i].hash;
+		if (i > 0 && !again && millis() >= end) break;
+		enum work_result r = one(s, &c, &ids[i], attempting && !again, until);
+		if (again && r == WORK_DONE) r = WORK_APART;
+		if (r == WORK_APART) apart = &ids[i];
 		if (r == WORK_DOWN || all == WORK_GONE || r == WORK_DONE) all = r;
 	}
 	client_end(&c, false);

@@ -328,17 +328,19 @@ seen() { [ -z "$(ls "$QUEUE/new")" ]; }
 	[[ ${lines[0]} == *' 3 '* && ${lines[1]} == *' 5 '* && ${lines[2]} == *' 2 '* ]]
 }
 
-@test "with relayhost, a host of its own for a domain (transports) that does not answer is not taken for the relay, whose messages are sent, though they have an address in common" {
+@test "with relayhost, a host of its own for a domain (transports) that does not answer is not taken for the relay, whose messages are sent, though they have an address in common; and it is asked once for several" {
 	remote relay never close
 	relay_to
 	remote bad greeting hang
 	printf 'bad.example 127.0.0.1:%s\n' "$PORT" >"$BATS_TEST_TMPDIR/transports"
 	chmod 644 "$BATS_TEST_TMPDIR/transports"
-	ROUTE+=(-o "transports=$BATS_TEST_TMPDIR/transports" -o queue_parallel=1 -o command_timeout=500ms)
+	ROUTE+=(-o "transports=$BATS_TEST_TMPDIR/transports" -o queue_parallel=1 -o command_timeout=1s)
 	for to in joe@bad.example ann@bad.example sue@bad.example joe@far.example; do lay a@b.example "$to"; done >/dev/null
 	run -0 soon run
 	REMOTE=$BATS_TEST_TMPDIR/relay
-	[ "$(taken) $(waiting)" = '1 3' ] || { grep smtp-queue "$LOG"; return 1; }
+	[ "$(taken) $(waiting) $(grep -c deferred "$LOG")" = '1 3 1' ] || { grep smtp-queue "$LOG"; return 1; }
 	log_has 'deferred: to=<joe@bad.example>'
 	[ -z "$(ls "$QUEUE/host")" ]
+	run -0 queue list
+	[ "$(grep -c 'not tried yet' <<<"$output")" = 2 ]
 }

@@ -344,3 +344,19 @@ seen() { [ -z "$(ls "$QUEUE/new")" ]; }
 	run -0 queue list
 	[ "$(grep -c 'not tried yet' <<<"$output")" = 2 ]
 }
+
+@test "an entry that smtp-client does not take, or that it is killed with, waits; the others of the same process are sent, each under its own id" {
+	hung_at_third
+	for i in 1 2 3 4 5; do lay a@b.example "joe$i@far.example"; done >/dev/null
+	sed -i 's/joe4@/joe4 /' "$(grep -la joe4@ "$QUEUE"/new/*)"
+	owned
+	begin_pass
+	until_true heard ^MAIL 3
+	pkill -KILL -P "$(pgrep -P "$SERVER")"
+	over
+	[ "$(taken) $(waiting)" = '3 2' ] || { echo "$(taken) taken, $(waiting) wait"; grep smtp-queue "$LOG"; return 1; }
+	log_has 'has not said what became of 1 of 1 recipients: the program ended with status 64'
+	log_has 'has not said what became of 1 of 1 recipients: the program was ended by signal 9'
+	for i in 1 2 3 4 5; do [ "$(grep -c "joe$i@" "$LOG")" -ge 1 ]; done
+	[ -z "$(grep -o 'smtp-queue.*id=.*' "$LOG" | grep -o ' id=[^ ]*' | sort | uniq -d)" ]
+}

@@ -276,7 +276,7 @@ static int send_letter(struct sending *s)
 		log_line(LEVEL_ERROR, "%s", why);
 		return all(s, OUR_LATER, "4.3.5", why, EX_TEMPFAIL);
 	}
-	const char *place = *route.host ? "" : s->mx;
+	const char *place = *route.host || !s->mx ? "" : s->mx;
 	if (strcmp(s->place, place) == 0 && route_same(&s->peer.route, &route) && transfer_again(&s->letter) == TRANSFER_DONE) return EX_OK;
 	transfer_end();
 	snprintf(s->place, sizeof s->place, "%s", place);

@@ -191,8 +191,10 @@ activate:
 	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ -e $$f ] || [ -L $$f ] || ln -s $(SBINDIR)/sendmail $$f; done      # where programs look; another mail server's stays
 # The mail that waits stays, and so does the configuration.
+# What sockets, the path and the timer start.
+STARTED = %@.service smtp-tls.service smtp-queue.service
 uninstall:
-	$(if $D,,-if [ -d /run/systemd/system ]; then systemctl disable --now $(filter-out %@.service smtp-tls.service smtp-queue.service,$(UNIT_FILES)); fi)
+	$(if $D,,-if [ -d /run/systemd/system ]; then systemctl disable --now $(filter-out $(STARTED),$(UNIT_FILES)); systemctl stop $(patsubst %@.service,'%@*.service',$(filter $(STARTED),$(UNIT_FILES))); fi)
 	$(if $D,,-for f in /usr/sbin/sendmail /usr/lib/sendmail; do [ "$$(readlink $$f)" != $(SBINDIR)/sendmail ] || rm -f $$f; done)
 	test "$$(readlink $D$(BINDIR)/newaliases)" != maildir-deliver || rm -f $D$(BINDIR)/newaliases
 	test "$$(readlink $D$(BINDIR)/mailq)" != $(SBINDIR)/sendmail || rm -f $D$(BINDIR)/mailq

@@ -9,6 +9,7 @@ teardown() { :; }
 @test "what was installed goes away without a trace; the mail and the administrator's files stay" {
 	systemctl enable --now smtp.socket smtp-local.socket submission.socket submissions.socket smtp-queue.path smtp-queue.timer
 	make -s -C /src B=/tmp/build PREFIX=/usr MUSL_CC=none uninstall
+	systemctl list-units --all --no-legend 'smtp*' 'maildir-deliver*' 'submission*'
 	[ -z "$(systemctl list-units --all --no-legend 'smtp*' 'maildir-deliver*' 'submission*')" ]
 	files | diff /tmp/files.before - | grep '^[<>]' >"$BATS_TEST_TMPDIR/left"
 	cat "$BATS_TEST_TMPDIR/left"

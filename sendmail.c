@@ -29,7 +29,9 @@ static const char usage[] =
 	"  -i, -oi    a line with a single dot does not end the message\n"
 	"  -f, -r     the sender (default: the user's name)\n"
 	"  -F         the sender's name for people, for a message without From\n"
-	"  -N         when to report: never, or of success, failure, delay, with commas; -R full or hdrs, what then comes back; -V an id to name\n"
+	"  -N         when to report to the sender: never, or some of success,failure,delay\n"
+	"  -R         what comes back with a report of failure: full, or hdrs\n"
+	"  -V         an id by which the sender knows the message in a report\n"
 	"  -v         tell what the server says\n"
 	"  -bs        speak SMTP with it; -bi rebuild the alias table; -bv where mail would go\n"
 	"Other options of sendmail are taken and have no effect.  See sendmail(8).\n";

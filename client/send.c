@@ -93,13 +93,6 @@ static int connect_to(const struct config *cf, const struct sockaddr *sa, sockle
 	return fd;
 }
 
-static bool all_done(const struct letter *l)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (!l->rcpt[i].done) return false;
-	return true;
-}
-
 /* One address of a server.  True if there is no use in another.  */
 static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t len)
 {
@@ -121,7 +114,7 @@ static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t 
 		/* a relay that cannot be logged in to can be so for no other message either, and guessing again with each of them would have us locked out */
 		bool no_use = strncmp(s->why, "499 4.4.", 8) == 0 || (s->peer.route.authenticate && strncmp(s->why, "499 4.7.", 8) == 0);
 		s->reached |= r == TRANSFER_DONE || !no_use;
-		if (r != TRANSFER_PLAIN) return all_done(&s->letter);
+		if (r != TRANSFER_PLAIN) return letter_done(&s->letter);
 		s->peer.plain = true;   /* RFC 7435: better than nothing */
 	}
 	return false;
@@ -165,8 +158,7 @@ static int try_mx(struct sending *s)
 	static struct dns_hosts hosts;
 	char self[1024], before[LETTER_TEXT];
 	const struct config *cf = s->letter.cf;
-	unsigned left = MOST_ADDRESSES, ms = cf->command_timeout < CONNECT ? (unsigned)cf->command_timeout : CONNECT;
-	if (!dns_open(&s->dns, cf->dns, ms)) return all(s, OUR_LATER, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
+	unsigned left = MOST_ADDRESSES;
 	snprintf(self, sizeof self, "%s %s", cf->hostname, cf->helo_name);
 	if (*s->mx == '[') {
 		if (!try_dns(s, s->place, &left)) print_rest(s);        /* the same as s->mx, which is the order's: the connection may outlive that */
@@ -180,7 +172,7 @@ static int try_mx(struct sending *s)
 	case DNS_OK: break;
 	}
 	bool permanent = true;
-	for (size_t i = 0; i < hosts.count && left > 0 && !all_done(&s->letter); i++) {
+	for (size_t i = 0; i < hosts.count && left > 0 && !letter_done(&s->letter); i++) {
 		strcpy(before, s->why);
 		*s->why = '\0';
 		bool over = try_dns(s, hosts.host[i].name, &left);
@@ -191,6 +183,15 @@ static int try_mx(struct sending *s)
 	if (!permanent && *s->why == '5') transfer_say(s->why, OUR_LATER, "4.4.1", "", "no mail exchanger of the domain can be reached now");
 	print_rest(s);
 	return s->reached || permanent ? EX_OK : EX_UNAVAILABLE;
+}
+
+static int by_dns(struct sending *s)
+{
+	const struct config *cf = s->letter.cf;
+	if (!dns_open(&s->dns, cf->dns, cf->command_timeout < CONNECT ? (unsigned)cf->command_timeout : CONNECT)) return all(s, OUR_LATER, "4.4.3", dns_why(&s->dns), EX_UNAVAILABLE);
+	int status = try_mx(s);
+	dns_close(&s->dns);
+	return status;
 }
 
 /* --- start --- */
@@ -281,7 +282,7 @@ static int send_letter(struct sending *s)
 	transfer_end();
 	snprintf(s->place, sizeof s->place, "%s", place);
 	s->peer = (struct peer_at){ .route = route };
-	if (!s->to && !*route.host) return try_mx(s);
+	if (!s->to && !*route.host) return by_dns(s);
 	try_named(s);
 	print_rest(s);
 	return s->reached ? EX_OK : EX_UNAVAILABLE;

@@ -266,7 +266,7 @@ static size_t transact(struct talk *t, bool offered[])
 	return after - before;
 }
 
-static bool all_done(const struct letter *l)
+bool letter_done(const struct letter *l)
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (!l->rcpt[i].done) return false;
@@ -277,9 +277,9 @@ static enum transfer_result transactions(struct talk *t)
 {
 	bool *offered = calloc(t->l->count, sizeof *offered);
 	size_t n = 1;
-	while (offered && n > 0 && t->hop.open && !all_done(t->l)) n = transact(t, offered);
+	while (offered && n > 0 && t->hop.open && !letter_done(t->l)) n = transact(t, offered);
 	free(offered);
-	if (all_done(t->l)) return TRANSFER_DONE;
+	if (letter_done(t->l)) return TRANSFER_DONE;
 	return next(t, NULL, "it takes no more recipients");
 }
 
@@ -362,7 +362,7 @@ enum transfer_result transfer(struct letter *l, struct peer_at *p, int fd)
 	t->p = p;
 	t->fd = fd;
 	enum transfer_result r = begin(t);
-	bool going = r == TRANSFER_DONE && !all_done(l);
+	bool going = r == TRANSFER_DONE && !letter_done(l);
 	if (going) r = begin_tls(t);
 	if (going && r == TRANSFER_DONE) r = log_in(t);
 	going = going && r == TRANSFER_DONE;

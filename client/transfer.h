@@ -33,6 +33,9 @@ struct letter {
 	void (*told)(struct letter *l);         /* some recipients are done */
 };
 
+/* Whether there is no use in another host for any recipient.  */
+bool letter_done(const struct letter *l);
+
 /* How far it came.  */
 enum transfer_result {
 	TRANSFER_DONE,          /* every recipient has an answer that counts */

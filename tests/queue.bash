@@ -45,6 +45,14 @@ run_at() { queue --now "$(($(date +%s) + $1))" run; }   # so many seconds from n
 waiting() { find "$QUEUE/new" "$QUEUE/wait" "$QUEUE/hold" -type f 2>/dev/null | wc -l; }
 queue_empty() { [ -z "$(find "$QUEUE" -path "$QUEUE/host/*" -prune -o -type f -print)" ]; }
 
+# needs_net: skip the test where no network of its own can be made.  in_net ARGUMENT... < SCRIPT: a shell in one, where every port is free; its arguments count from $0 on.
+needs_net() {
+	IN_NET=(unshare --net)
+	[ "$(id -u)" = 0 ] || IN_NET=(unshare --map-root-user --net)
+	"${IN_NET[@]}" ip link set lo up 2>/dev/null || skip "no network of its own can be made here"
+}
+in_net() { clean_env timeout 120 "${IN_NET[@]}" bash -c 'ip link set lo up && . /dev/stdin' "$@"; }
+
 # remote NAME STAGE ACTION [KEYWORD...]: fake-mx.py; its folder is $BATS_TEST_TMPDIR/NAME, its port $PORT.
 remote() {
 	REMOTE=$BATS_TEST_TMPDIR/$1

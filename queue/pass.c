@@ -41,6 +41,7 @@ struct pass {
 	uint64_t looked_new;    /* when */
 	bool exhausted;         /* no more processes can be had */
 	bool moved;             /* something was done since the queue was last read: it is worth another look */
+	bool unwritten;         /* something sent was not written down: no more is begun */
 	bool stopping;          /* the workers were told */
 	int stuck;              /* errno, if something new cannot be moved */
 	bool one_hop;           /* all goes to relayhost: it has one limit, and is up or down for all */
@@ -299,6 +300,7 @@ static void ended(struct pass *p, pid_t pid, int status)
 		free(p->worker[i].ids);
 		p->worker[i] = p->worker[--p->running];
 		p->moved |= killed ? several : WEXITSTATUS(status) != WORK_GONE;
+		p->unwritten |= !killed && WEXITSTATUS(status) == WORK_UNWRITTEN;
 		if (killed) log_line(LEVEL_ERROR, "the process of an entry was ended by signal %d", WTERMSIG(status));
 		if (!d) return;
 		d->running--;
@@ -312,6 +314,9 @@ static void ended(struct pass *p, pid_t pid, int status)
 		return;
 	}
 }
+
+/* Whether no more is to be begun.  */
+static bool ending(const struct pass *p) { return p->unwritten || clock_stop_asked(); }
 
 /* A signal to stop may come to us alone; each finishes the message that it has in hand.  */
 static void stop_workers(struct pass *p)
@@ -344,10 +349,10 @@ bool pass_run(const struct spool *s)
 	signal(SIGCHLD, SIG_DFL);
 	bool good = p.worker && look(&p);
 	for (uint64_t looked = millis(); good;) {
-		while (p.running < p.parallel && !clock_stop_asked() && start_next(&p)) continue;
+		while (p.running < p.parallel && !ending(&p) && start_next(&p)) continue;
 		bool idle = p.running == 0;     /* and nothing can be started */
-		if (idle && (p.exhausted || clock_stop_asked())) break;
-		if (clock_stop_asked()) stop_workers(&p);
+		if (idle && (p.exhausted || ending(&p))) break;
+		if (ending(&p)) stop_workers(&p);
 		if (!idle) wait_a_second(&p, &child);
 		bool new = look_new(&p, idle);
 		if (idle && !new && !p.moved) break;
@@ -360,5 +365,5 @@ bool pass_run(const struct spool *s)
 	free(p.to);
 	free(p.worker);
 	spool_free(&p.all);
-	return good && !p.exhausted && !p.stuck;    /* what is left is the next pass's */
+	return good && !p.exhausted && !p.stuck && !p.unwritten;    /* what is left is the next pass's */
 }

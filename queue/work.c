@@ -26,6 +26,7 @@ struct client {
 	char buf[LINES];
 	size_t at, have;        /* what was read and not looked at yet */
 	char id[ENTRY_KEY];     /* of the message, for the log */
+	bool unwritten;         /* what it said could not be written down */
 };
 
 time_t work_delay(unsigned attempts)
@@ -211,6 +212,7 @@ static bool attempt(const struct spool *s, struct client *c, struct entry *e, in
 	if (!given) return true;
 	enum over over = hear(s, c, e, fd, &heard);
 	int status = over == OVER_LOST || over == OVER_STOP ? client_end(c, true) : 0;
+	c->unwritten = over == OVER_STOP;
 	if (over == OVER_LOST) tell_unheard(heard, asked, status);
 	return over != OVER_NOBODY;
 }
@@ -327,7 +329,7 @@ enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, boo
 	log_level((enum log_level)s->cf->log_level);
 	uint64_t end = millis() + s->cf->command_timeout;       /* the rest of a slow host is another process's, when the other destinations have had their turn */
 	const struct entry_id *apart = NULL;                    /* its destination, which is one of several here, was not reached */
-	for (size_t i = 0; i < n && all != WORK_DOWN && !clock_stop_asked(); i++) {
+	for (size_t i = 0; i < n && all != WORK_DOWN && !c.unwritten && !clock_stop_asked(); i++) {
 		bool again = apart && apart->hash == ids[i].hash;
 		if (i > 0 && !again && millis() >= end) break;
 		enum work_result r = one(s, &c, &ids[i], attempting && !again, until);
@@ -336,5 +338,5 @@ enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, boo
 		if (r == WORK_DOWN || all == WORK_GONE || r == WORK_DONE) all = r;
 	}
 	client_end(&c, false);
-	return all;
+	return c.unwritten ? WORK_UNWRITTEN : all;
 }

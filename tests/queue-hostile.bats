@@ -305,6 +305,25 @@ hung_at_third() {
 
 seen() { [ -z "$(ls "$QUEUE/new")" ]; }
 
+@test "what a server has said cannot be written down: nothing more is sent in this pass" {
+	ldd "$QUEUE_PROGRAM" 2>/dev/null | grep -q libc.so && ! grep -q __asan_init "$QUEUE_PROGRAM" || skip "no library can be put in front of this program"
+	remote mx never close
+	relay_to
+	ROUTE+=(-o queue_parallel=1)
+	local status=0
+	for i in 1 2 3 4 5; do lay a@b.example joe@far.example; done
+	printf '#include <errno.h>\nint fdatasync(int fd) { (void)fd; errno = EIO; return -1; }\n' >"$BATS_TEST_TMPDIR/broken.c"
+	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/broken.so" "$BATS_TEST_TMPDIR/broken.c"
+	chmod 755 "$BATS_TEST_TMPDIR/broken.so"
+	clean_env SMTP_LOG=stderr LD_PRELOAD="$BATS_TEST_TMPDIR/broken.so" timeout 60 "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" run 2>>"$LOG" || status=$?
+	[ "$status" = 75 ]
+	# a crash would have it sent again, and with it whatever else was sent meanwhile; without one its entry goes
+	[ "$(taken) $(waiting)" = '1 4' ]
+	[ "$(grep -c 'cannot write down what became of a recipient: Input/output error' "$LOG")" = 1 ]
+	run_at 0
+	[ "$(taken) $(waiting)" = '5 0' ]
+}
+
 @test "each destination has its turn, also when something new comes in all the time" {
 	hung_at_third 8s
 	for to in joe@far.example ann@near.example; do lay a@b.example "$to"; done >/dev/null

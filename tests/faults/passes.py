@@ -217,7 +217,7 @@ class PassRun:
 
     def ends_ill(self, role, what, loading):
         for who, (how, status) in self.ends.items():
-            sane = (0, 71, 75, 77, 78) if who == "pass" else (0, 1, 2, 3, 69, 70, 71, 72, 74, 75, 78, 127)
+            sane = (0, 71, 75, 77, 78) if who == "pass" else (0, 1, 2, 3, 4, 69, 70, 71, 72, 74, 75, 78, 127)
             hit = who.startswith(role[:-1]) if role.endswith("*") else who == role
             killed = (how, status) == ("signal", 9) and what == "kill"
             if not (hit and (loading or killed)) and (status not in sane if how == "exit" else who == "pass" or status in CRASHES):

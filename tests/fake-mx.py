@@ -2,12 +2,12 @@
 """An SMTP server that misbehaves: fake-mx.py FOLDER STAGE ACTION [KEYWORD...]
 
 Listens on 127.0.0.1, on $MX_PORT if that is set, writes its port to FOLDER/port, what it hears to FOLDER/heard, each message that it takes to FOLDER/1, FOLDER/2...
-STAGE: greeting EHLO HELO MAIL MAIL3 (and later ones of a connection) RCPT RCPT2 DATA BDAT end QUIT never.  ACTION there: close, reset, hang, nonsense, big (10 MB of reply), endless, take (the message is
-taken, and the connection reset before the answer), or a reply's text, with \\n for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is
-there, it is removed and the action is done; then no more.  KEYWORDs are offered in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
+STAGE: greeting EHLO HELO MAIL MAIL3 (and later ones of a connection) RCPT RCPT2 DATA BDAT end QUIT never.  ACTION there: close, reset, hang, hold (until there is
+FOLDER/go; then close), nonsense, big (10 MB of reply), endless, take (the message is taken, and the connection reset before the answer), or a reply's text, with \\n
+for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is there, it is removed and the action is done; then no more.  KEYWORDs are offered in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
 Without PIPELINING who says more than one command at once is told so, and left.
 """
-import os, socket, struct, sys, threading
+import os, select, socket, struct, sys, threading
 
 folder, stages, action, keywords = sys.argv[1], sys.argv[2].split(","), sys.argv[3], sys.argv[4:]
 keywords = keywords or ["PIPELINING", "8BITMIME", "SIZE", "DSN", "CHUNKING", "SMTPUTF8"]
@@ -55,6 +55,11 @@ class Session:
             self.reset()
         elif action == "hang":
             self.f.read()
+            raise Over
+        elif action == "hold":
+            while not os.path.exists(folder + "/go"):
+                if select.select([self.c], [], [], 0.02)[0] and not self.c.recv(65536):
+                    break
             raise Over
         elif action == "nonsense":
             self.send("what do you want?")

@@ -29,7 +29,7 @@ struct destination {
 	bool alone;             /* a process of several of its entries was killed: from now on each entry has its own */
 };
 
-struct worker { pid_t pid; uint64_t hash; struct entry_id *ids; size_t n; };
+struct worker { pid_t pid; uint64_t hash, since; struct entry_id *ids; size_t n; };
 
 struct pass {
 	const struct spool *s;
@@ -135,11 +135,13 @@ static struct destination *find_in(struct destination *to, size_t count, uint64_
 
 static struct destination *find(const struct pass *p, uint64_t hash) { return find_in(p->to, p->count, hash); }
 
+/* Not if that takes long: it may hang in one message, which it has claimed, and the others are free for who has time.  */
 static bool is_running(const struct pass *p, const struct entry_id *id)
 {
+	uint64_t late = millis() - p->s->cf->command_timeout / 10;
 	for (size_t i = 0; i < p->running; i++) {
 		const struct worker *w = &p->worker[i];
-		for (size_t k = 0; w->hash == destination_of(p, id) && k < w->n; k++)
+		for (size_t k = 0; w->hash == destination_of(p, id) && w->since >= late && k < w->n; k++)
 			if (w->ids[k].hash == id->hash && strcmp(w->ids[k].key, id->key) == 0) return true;
 	}
 	return false;
@@ -231,7 +233,7 @@ static bool start(struct pass *p, struct destination *d)
 		free(ids);
 		return false;
 	}
-	p->worker[p->running++] = (struct worker){ pid, d->hash, ids, n };
+	p->worker[p->running++] = (struct worker){ pid, d->hash, millis(), ids, n };
 	d->running++;
 	d->next += n;
 	return true;

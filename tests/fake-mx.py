@@ -2,9 +2,10 @@
 """An SMTP server that misbehaves: fake-mx.py FOLDER STAGE ACTION [KEYWORD...]
 
 Listens on 127.0.0.1, on $MX_PORT if that is set, writes its port to FOLDER/port, what it hears to FOLDER/heard, each message that it takes to FOLDER/1, FOLDER/2...
-STAGE: greeting EHLO HELO MAIL MAIL3 (and later ones of a connection) RCPT RCPT2 DATA BDAT end QUIT never.  ACTION there: close, reset, hang, hold (until there is
+STAGE: greeting EHLO HELO MAIL MAIL3 (and later ones of a connection) RCPT RCPT2 <someone@ DATA BDAT end QUIT never.  ACTION there: close, reset, hang, hold (until there is
 FOLDER/go; then close), nonsense, big (10 MB of reply), endless, take (the message is taken, and the connection reset before the answer), or a reply's text, with \\n
-for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is there, it is removed and the action is done; then no more.  KEYWORDs are offered in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
+for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is there, it is removed and the action is done; then no more.  KEYWORDs are offered
+in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
 Without PIPELINING who says more than one command at once is told so, and left.
 """
 import os, select, socket, struct, sys, threading
@@ -121,7 +122,8 @@ class Session:
             elif b"<later@" in line:
                 self.send("450 4.2.1 not now")
             else:
-                self.at("RCPT2" if self.rcpts == 2 else "RCPT", "250 2.1.5 ok")
+                named = [s for s in stages if s.startswith("<") and s.encode() in line]
+                self.at(named[0] if named else "RCPT2" if self.rcpts == 2 else "RCPT", "250 2.1.5 ok")
         elif verb == "DATA":
             if self.at("DATA", "354 go on"):
                 for line in self.f:

@@ -356,6 +356,23 @@ seen() { [ -z "$(ls "$QUEUE/new")" ]; }
 	[[ ${lines[0]} == *' 3 '* && ${lines[1]} == *' 5 '* && ${lines[2]} == *' 2 '* ]]
 }
 
+@test "a message that hangs does not keep those that were to go behind it, where the destination has another place" {
+	mkdir -p "$BATS_TEST_TMPDIR/mx"
+	: >"$BATS_TEST_TMPDIR/mx/once"
+	remote mx '<joe9@' hold
+	relay_to
+	ROUTE+=(-o queue_parallel=2 -o command_timeout=20s)
+	for i in {1..20}; do lay a@b.example "joe$i@far.example"; done >/dev/null
+	begin_pass
+	until_true heard '^RCPT.*joe9@' 1
+	one_more() { lay a@b.example ann@far.example >/dev/null; for i in {1..8} {10..20}; do heard "^RCPT.*joe$i@" 1 || return 1; done; }
+	until_true one_more
+	[ ! -e "$REMOTE/go" ]
+	go
+	over
+	[ "$(waiting) $(grep -cE '^RCPT.*joe[0-9]+@' "$REMOTE/heard")" = '0 21' ] || { grep ^RCPT "$REMOTE/heard"; return 1; }
+}
+
 @test "with relayhost, a host of its own for a domain (transports) that does not answer is not taken for the relay, whose messages are sent, though they have an address in common; and it is asked once for several" {
 	remote relay never close
 	relay_to

@@ -33,7 +33,7 @@ DELIVER = deliver maildir $(addprefix delivery/,delivery recipients place mailbo
 SENDMAIL = sendmail $(addprefix submit/,header recipients sender message submit)
 TLS = tls $(addprefix tls/,certificate serve stream walls to-server)
 CLIENT_DNS = $(addprefix client/,dns ask)
-CLIENT = client $(addprefix client/,dialogue reach secure show send transfer route) $(CLIENT_DNS) delivery/names
+CLIENT = client $(addprefix client/,dialogue letter reach secure show send transfer route) $(CLIENT_DNS) delivery/names
 # Of smtp-queue.
 REPORT = $(addprefix queue/,report report-fields report-text)
 QUEUE = queue $(addprefix queue/,entry spool pass work notice list) $(REPORT) client/route

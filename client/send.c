@@ -33,11 +33,12 @@ static struct sending {
 	struct letter letter;
 	const char *to, *mx;            /* --to, --mx */
 	char place[DNS_NAME];           /* by whose MX the server was found; "" if it has a name of its own */
-	size_t printed;
+	size_t printed;                 /* the one behind the last that was */
 	bool reports;                   /* of the last that was printed */
 	struct dns dns;
 	struct peer_at peer;
 	bool reached;                   /* a server has answered */
+	bool put_off;                   /* one has, and has put some off: they are for one more host, and then for another day */
 	uint64_t end;                   /* no other address is tried after this time: each may take its own for every answer */
 	char why[LETTER_TEXT];          /* of those that nobody has said anything of */
 } sending;
@@ -52,13 +53,18 @@ static void flush(void)
 	exit(EX_IOERR);
 }
 
-/* As far as they are known, in order: who reads them counts lines.  In between, whether the server that has taken it will report.  */
+/* As soon as they are known, for what is not told might be sent again; who reads them counts lines, and hears when that is not enough.  In between, whether the server that
+ * has taken it will report.  */
 static void print_known(struct letter *l)
 {
-	for (; sending.printed < l->count && l->rcpt[sending.printed].done; sending.printed++) {
-		const struct letter_rcpt *r = &l->rcpt[sending.printed];
+	for (size_t i = 0; i < l->count; i++) {
+		struct letter_rcpt *r = &l->rcpt[i];
+		if (!r->done || r->told) continue;
+		r->told = true;
 		if (r->reports != sending.reports) puts(r->reports ? "# dsn" : "# no dsn");
 		sending.reports = r->reports;
+		if (i != sending.printed) printf("# recipient %zu\n", i + 1);
+		sending.printed = i + 1;
 		puts(r->result);
 	}
 	flush();
@@ -78,7 +84,7 @@ static void print_rest(struct sending *s)
 /* One thing is to be said of all.  */
 static int all(struct sending *s, int code, const char *status, const char *text, int exit_status)
 {
-	transfer_say(s->why, code, status, "", text);
+	letter_say(s->why, code, status, "", text);
 	print_rest(s);
 	return exit_status;
 }
@@ -105,15 +111,16 @@ static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t 
 		int fd = connect_to(s->letter.cf, sa, len);
 		if (fd < 0) {
 			snprintf(text, sizeof text, "cannot connect to %s port %s: %s", address, s->peer.route.port, strerror(errno));
-			transfer_say(s->why, OUR_LATER, "4.4.1", s->peer.name, text);
+			letter_say(s->why, OUR_LATER, "4.4.1", s->peer.name, text);
 			return false;
 		}
 		*s->peer.why = '\0';
 		enum transfer_result r = transfer(&s->letter, &s->peer, fd);
 		if (*s->peer.why) strcpy(s->why, s->peer.why);
 		/* a relay that cannot be logged in to can be so for no other message either, and guessing again with each of them would have us locked out */
-		bool no_use = strncmp(s->why, "499 4.4.", 8) == 0 || (s->peer.route.authenticate && strncmp(s->why, "499 4.7.", 8) == 0);
+		bool no_use = (strncmp(s->why, "499 4.4.", 8) == 0 && !s->peer.answered) || (s->peer.route.authenticate && strncmp(s->why, "499 4.7.", 8) == 0);
 		s->reached |= r == TRANSFER_DONE || !no_use;
+		s->put_off |= r == TRANSFER_NEXT && s->peer.more && letter_put_off(&s->letter);
 		if (r != TRANSFER_PLAIN) return letter_done(&s->letter);
 		s->peer.plain = true;   /* RFC 7435: better than nothing */
 	}
@@ -126,9 +133,10 @@ static bool try_dns(struct sending *s, const char *host, unsigned *left)
 	struct dns_addresses found;
 	enum dns_result r = dns_addresses(&s->dns, host, (unsigned)atoi(s->peer.route.port), &found);
 	s->peer.name = host;
-	if (r != DNS_OK) transfer_say(s->why, r == DNS_LATER ? OUR_LATER : OUR_NEVER, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
+	if (r != DNS_OK) letter_say(s->why, r == DNS_LATER ? OUR_LATER : OUR_NEVER, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
 	for (size_t i = 0; r == DNS_OK && i < found.count && *left > 0; i++, --*left)
 		if (try_address(s, &found.address[i].u.sa, found.address[i].len)) return true;
+		else if (s->put_off && s->peer.more) break;     /* another address is the same host */
 	return false;
 }
 
@@ -146,7 +154,7 @@ static void try_named(struct sending *s)
 	s->peer.self_allowed = true;
 	if (literal) hints.ai_flags = AI_NUMERICHOST;
 	int e = getaddrinfo(name, s->peer.route.port, &hints, &list);
-	if (e) transfer_say(s->why, OUR_LATER, "4.4.3", host, gai_strerror(e));
+	if (e) letter_say(s->why, OUR_LATER, "4.4.3", host, gai_strerror(e));
 	unsigned left = MOST_ADDRESSES;
 	for (struct addrinfo *a = list; a && left-- > 0; a = a->ai_next)
 		if (try_address(s, a->ai_addr, a->ai_addrlen)) break;
@@ -175,12 +183,13 @@ static int try_mx(struct sending *s)
 	for (size_t i = 0; i < hosts.count && left > 0 && !letter_done(&s->letter); i++) {
 		strcpy(before, s->why);
 		*s->why = '\0';
+		s->peer.more = i + 1 < hosts.count && !s->put_off;      /* RFC 5321 5.1; it would put off most of what comes to it, so one more is enough */
 		bool over = try_dns(s, hosts.host[i].name, &left);
 		permanent &= *s->why == '5';
 		if (!*s->why) strcpy(s->why, before);   /* the time was over, and this one is not to blame */
 		if (over) break;
 	}
-	if (!permanent && *s->why == '5') transfer_say(s->why, OUR_LATER, "4.4.1", "", "no mail exchanger of the domain can be reached now");
+	if (!permanent && *s->why == '5') letter_say(s->why, OUR_LATER, "4.4.1", "", "no mail exchanger of the domain can be reached now");
 	print_rest(s);
 	return s->reached || permanent ? EX_OK : EX_UNAVAILABLE;
 }
@@ -296,7 +305,7 @@ static bool begin_letter(struct sending *s, const struct config *cf, int argc, c
 	s->printed = 0;
 	s->reports = false;
 	s->end = 0;
-	s->reached = false;
+	s->reached = s->put_off = false;
 	*s->why = '\0';
 	optind = 0;             /* of getopt: begin anew */
 	const char *wrong = s->letter.rcpt ? options(s, argc, argv) : "no memory";

@@ -4,7 +4,8 @@
 
 #include "config.h"
 
-/* Everything behind the program's own options; `argv[0]` is the program.  Prints a line for each recipient, in their order: "CODE STATUS HOST TEXT".  Returns an exit status: 0
+/* Everything behind the program's own options; `argv[0]` is the program.  Prints a line for each recipient: "CODE STATUS HOST TEXT", in their order; where it
+ * is not, "# recipient N" before it says which it is.  Returns an exit status: 0
  * when each has an answer, 69 when no server could be reached, 75 when some have none.  */
 int send_main(struct config *cf, int argc, char **argv);
 

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "data.h"
+#include "lmtp.h"
 #include "secure.h"
 
 /* RFC 5321 4.5.3.2, where command_timeout is 5 minutes and data_timeout 3.  */
@@ -25,29 +26,20 @@ struct talk {
 	pid_t child;            /* carries TLS; 0: none */
 	int fd;                 /* -1: none */
 	bool again;             /* it has taken other messages */
+	unsigned mails;         /* transactions begun */
 	bool ours;              /* that there is no TLS: no reason to go without */
 };
 
 static struct talk talk = { .fd = -1 };
 
-void transfer_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text)
-{
-	size_t n = (size_t)snprintf(out, LETTER_TEXT, "%d %s %s ", code, *status ? status : code / 100 == 2 ? "2.0.0" : code / 100 == 5 ? "5.0.0" : "4.0.0", *host ? host : "-");
-	for (; *text && n < LETTER_TEXT - 1; text++) {
-		bool c1 = (text[0] & 0xff) == 0xc2 && (text[1] & 0xe0) == 0x80;     /* U+0080 to U+009F: with 8 bits a terminal obeys too */
-		text += c1;
-		out[n++] = c1 || (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
-	}
-	out[n] = '\0';
-}
-
-static void say_reply(char out[LETTER_TEXT], const struct talk *t, const struct reply *r) { transfer_say(out, r->code, r->status, t->p->name, r->text); }
+static void say_reply(char out[LETTER_TEXT], const struct talk *t, const struct reply *r) { letter_say(out, r->code, r->status, t->p->name, r->text); }
 
 /* The server is of no use: in its words if it has said any, else in ours.  */
 static enum transfer_result next(struct talk *t, const struct reply *r, const char *otherwise)
 {
 	if (r && t->hop.open) say_reply(t->p->why, t, r);
-	else transfer_say(t->p->why, OUR_LATER, "4.4.2", t->p->name, t->hop.why ? t->hop.why : otherwise);
+	else if (t->hop.parting) letter_say(t->p->why, 421, t->hop.parting->status, t->p->name, t->hop.parting->text);
+	else letter_say(t->p->why, OUR_LATER, "4.4.2", t->p->name, t->hop.why ? t->hop.why : otherwise);
 	return TRANSFER_NEXT;
 }
 
@@ -61,11 +53,11 @@ static bool tls_first(const struct talk *t) { return strcmp(t->p->route.port, "4
 static enum transfer_result no_tls(struct talk *t, const char *why)
 {
 	char text[300];
-	if (t->ours) return transfer_say(t->p->why, OUR_LATER, "4.3.0", t->p->name, why), TRANSFER_NEXT;
+	if (t->ours) return letter_say(t->p->why, OUR_LATER, "4.3.0", t->p->name, why), TRANSFER_NEXT;
 	if (t->p->route.policy < POLICY_ENCRYPT && !tls_first(t)) return TRANSFER_PLAIN;
 	bool by_password = t->p->route.authenticate && t->l->cf->tls_policy < POLICY_ENCRYPT;
 	snprintf(text, sizeof text, "TLS is required (%s) and cannot be had: %.200s", t->p->route.policy < POLICY_ENCRYPT ? "port 465" : by_password ? "relay_auth" : "tls_policy", why);
-	transfer_say(t->p->why, OUR_LATER, "4.7.5", t->p->name, text);
+	letter_say(t->p->why, OUR_LATER, "4.7.5", t->p->name, text);
 	return TRANSFER_NEXT;
 }
 
@@ -123,13 +115,13 @@ static enum transfer_result log_in(struct talk *t)
 	const char *file = t->l->cf->relay_auth;
 	if (!t->p->route.authenticate) return TRANSFER_DONE;
 	if (!offers(t, "PLAIN") && !offers(t, "LOGIN")) {       /* some tell in their reply what they did not understand, and that goes to the log and the sender */
-		transfer_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, "the server does not take relay_auth: it offers neither AUTH PLAIN nor LOGIN");
+		letter_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, "the server does not take relay_auth: it offers neither AUTH PLAIN nor LOGIN");
 		return TRANSFER_NEXT;
 	}
 	const char *why = read_secret(file, secret);
 	if (why) {
 		snprintf(text, sizeof text, "relay_auth = %.150s: %s", file, why);
-		transfer_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, text);
+		letter_say(t->p->why, OUR_LATER, "4.7.0", t->p->name, text);
 		return TRANSFER_NEXT;
 	}
 	char *password = strchr(secret, ':');
@@ -155,7 +147,7 @@ static enum transfer_result log_in(struct talk *t)
 	if (!t->hop.open) return next(t, NULL, "AUTH failed");
 	/* a wrong password is for the administrator to mend, and no reason to lose mail */
 	snprintf(text, sizeof text, "relay_auth is refused: %d %.250s", r->code, r->text);
-	transfer_say(t->p->why, OUR_LATER, "4.7.8", t->p->name, text);
+	letter_say(t->p->why, OUR_LATER, "4.7.8", t->p->name, text);
 	return TRANSFER_NEXT;
 }
 
@@ -197,6 +189,13 @@ static bool too_many(const struct talk *t, const struct reply *r)
 	return strcmp(r->status + 1, ".5.3") == 0 || strcmp(r->status + 1, ".0.0") == 0;
 }
 
+/* This one's part is over, or another host's, if this one only puts him off.  */
+static void answered(struct talk *t, struct letter_rcpt *r, int code)
+{
+	r->put_off = code / 100 == 4 && t->p->more;
+	r->done = !r->put_off;
+}
+
 /* What the recipients [*due..stop) that were offered hear.  */
 static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
 {
@@ -210,7 +209,7 @@ static void settle(struct talk *t, size_t *due, size_t stop, bool offered[])
 		if (weary(t, answer)) t->hop.open = heard = false;
 		if (!heard || too_many(t, answer)) continue;
 		say_reply(r->result, t, answer);
-		r->done = true;
+		answered(t, r, answer->code);
 	}
 }
 
@@ -219,13 +218,14 @@ static void outcome(struct talk *t, const bool offered[], const struct reply *r,
 {
 	char said[LETTER_TEXT];
 	bool heard = t->hop.open || unfit || r != REPLY(LOCAL_ERROR);
-	if (unfit) transfer_say(said, OUR_NEVER, "5.6.0", t->p->name, t->hop.why);
+	if (unfit) letter_say(said, OUR_NEVER, "5.6.0", t->p->name, t->hop.why);
 	else if (heard) say_reply(said, t, r);
-	else transfer_say(said, OUR_LATER, "4.4.2", t->p->name, t->hop.ended ? "no answer to the whole message: it may have been delivered, and will be sent again" : t->hop.why ? t->hop.why : "the connection was lost");
+	else letter_say(said, OUR_LATER, "4.4.2", t->p->name, t->hop.ended ? "no answer to the whole message: it may have been delivered, and will be sent again" : t->hop.why ? t->hop.why : "the connection was lost");
 	for (size_t i = 0; i < t->l->count; i++) {
 		if (!offered[i]) continue;
 		strcpy(t->l->rcpt[i].result, said);
-		t->l->rcpt[i].done = heard || t->hop.ended;
+		if (heard) answered(t, &t->l->rcpt[i], unfit ? OUR_NEVER : r->code);
+		else t->l->rcpt[i].done = t->hop.ended;
 		t->l->rcpt[i].reports = heard && r->code / 100 == 2 && t->hop.dsn;
 	}
 	t->l->told(t->l);
@@ -235,12 +235,12 @@ static void outcome(struct talk *t, const bool offered[], const struct reply *r,
 static size_t transact(struct talk *t, bool offered[])
 {
 	struct letter *l = t->l;
-	size_t n = 0, due = 0, i, before = 0, after = 0, most = t->hop.rcpt_max && t->hop.rcpt_max < RCPTS ? t->hop.rcpt_max : RCPTS;
-	for (i = 0; i < l->count; i++) before += l->rcpt[i].done;
+	size_t n = 0, due = 0, i, before = letter_settled(l), most = t->hop.rcpt_max && t->hop.rcpt_max < RCPTS ? t->hop.rcpt_max : RCPTS;
+	t->mails++;
 	memset(offered, 0, l->count * sizeof *offered);
 	hop_mail(&t->hop, &(struct hop_mail){ .from = l->from, .size = l->size, .smtputf8 = l->utf8, .eightbit = l->eightbit || l->utf8, .auth = "", .dsn = &l->dsn });
 	for (i = 0; i < l->count && n < most; i++) {
-		if (l->rcpt[i].done) continue;
+		if (l->rcpt[i].done || l->rcpt[i].put_off) continue;
 		hop_rcpt(&t->hop, l->rcpt[i].address, &l->rcpt[i].dsn);
 		offered[i] = true;
 		if (++n % PIPELINED == 0 || !t->hop.pipelining) settle(t, &due, i + 1, offered);
@@ -262,25 +262,19 @@ static size_t transact(struct talk *t, bool offered[])
 	if (r) outcome(t, offered, r, unfit);
 	if (!taken) hop_abandon(&t->hop);
 	l->told(l);
-	for (i = 0; i < l->count; i++) after += l->rcpt[i].done;
-	return after - before;
+	return letter_settled(l) - before;
 }
 
-bool letter_done(const struct letter *l)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (!l->rcpt[i].done) return false;
-	return true;
-}
+static bool may_begin(const struct talk *t) { return t->hop.mail_max == 0 || t->mails < t->hop.mail_max; }
 
 static enum transfer_result transactions(struct talk *t)
 {
 	bool *offered = calloc(t->l->count, sizeof *offered);
 	size_t n = 1;
-	while (offered && n > 0 && t->hop.open && !letter_done(t->l)) n = transact(t, offered);
+	while (offered && n > 0 && t->hop.open && may_begin(t) && letter_settled(t->l) < t->l->count) n = transact(t, offered);
 	free(offered);
 	if (letter_done(t->l)) return TRANSFER_DONE;
-	return next(t, NULL, "it takes no more recipients");
+	return letter_settled(t->l) == t->l->count ? TRANSFER_NEXT : next(t, NULL, "it takes no more recipients");
 }
 
 /* --- one server --- */
@@ -296,7 +290,7 @@ static enum transfer_result refuse_all(struct talk *t, const char *status, const
 {
 	for (size_t i = 0; i < t->l->count; i++) {
 		if (t->l->rcpt[i].done) continue;
-		transfer_say(t->l->rcpt[i].result, OUR_NEVER, status, t->p->name, text);
+		letter_say(t->l->rcpt[i].result, OUR_NEVER, status, t->p->name, text);
 		t->l->rcpt[i].done = true;
 	}
 	t->l->told(t->l);
@@ -311,7 +305,10 @@ static enum transfer_result begin(struct talk *t)
 	bool greeted = hop_open(&t->hop, t->fd, HOP_SMTP, (unsigned)cf->command_timeout, clock_deadline((unsigned)cf->session_timeout), our_name(cf));
 	t->hop.io.write_ms = (unsigned)cf->data_timeout;
 	t->hop.utf8 = t->l->utf8;
-	if (!greeted && t->hop.reply.reply.code == 521) return refuse_all(t, "5.3.2", "the host takes no mail (521)");
+	if (!greeted && !t->hop.greeted && t->hop.reply.reply.code == 521) {    /* RFC 7504: for ever, if no other host of the domain says something else */
+		t->hop.open = true;
+		return next(t, &t->hop.reply.reply, "");
+	}
 	if (!greeted) {
 		bool said = t->hop.reply.reply.code >= 400;
 		t->hop.open = said;     /* its words are worth more than that it has closed */
@@ -349,7 +346,7 @@ static enum transfer_result hand_over(struct talk *t)
 {
 	told_where(t);
 	t->hop.utf8 = t->l->utf8;
-	if (t->l->utf8 && !t->hop.smtputf8) return refuse_all(t, "5.6.7", "the host takes no internationalized mail (SMTPUTF8)");
+	if (t->l->utf8 && !t->hop.smtputf8 && letter_beyond_ascii(t->l)) return refuse_all(t, "5.6.7", "the host takes no internationalized mail (SMTPUTF8)");
 	return transactions(t);
 }
 
@@ -361,12 +358,15 @@ enum transfer_result transfer(struct letter *l, struct peer_at *p, int fd)
 	t->l = l;
 	t->p = p;
 	t->fd = fd;
+	for (size_t i = 0; i < l->count; i++) l->rcpt[i].put_off = false;
 	enum transfer_result r = begin(t);
+	p->answered = r == TRANSFER_DONE;
 	bool going = r == TRANSFER_DONE && !letter_done(l);
 	if (going) r = begin_tls(t);
 	if (going && r == TRANSFER_DONE) r = log_in(t);
 	going = going && r == TRANSFER_DONE;
 	if (going) r = hand_over(t);
+	p->answered &= !t->hop.late;
 	if (!going || r != TRANSFER_DONE || !t->hop.open || t->hop.in_data) transfer_end();
 	return r;
 }
@@ -374,7 +374,7 @@ enum transfer_result transfer(struct letter *l, struct peer_at *p, int fd)
 enum transfer_result transfer_again(struct letter *l)
 {
 	struct talk *t = &talk;
-	if (t->fd < 0) return TRANSFER_NEXT;
+	if (t->fd < 0 || !may_begin(t)) return TRANSFER_NEXT;
 	t->l = l;
 	t->again = true;
 	t->hop.io.end = clock_deadline((unsigned)l->cf->session_timeout);

@@ -3,43 +3,14 @@
 #define TRANSFER_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include "config.h"
-#include "dsn.h"
-#include "lmtp.h"
+#include "letter.h"
 #include "route.h"
-
-enum { LETTER_TEXT = 600 };
-
-struct letter_rcpt {
-	const char *address;
-	struct dsn_rcpt dsn;
-	bool done;              /* there is no use in another host */
-	bool reports;           /* the host has taken it, and offers DSN */
-	char result[LETTER_TEXT];       /* "CODE STATUS HOST TEXT"; "" if nobody has said anything */
-};
-
-struct letter {
-	const struct config *cf;
-	const char *from, *prepend;     /* prepend: header lines with LF to put in front */
-	struct dsn_mail dsn;
-	uint64_t size;          /* 0: not known */
-	bool eightbit, utf8;
-	int message;            /* LF line ends; read by pread from offset 0 */
-	size_t count;
-	struct letter_rcpt *rcpt;
-	void (*told)(struct letter *l);         /* some recipients are done */
-};
-
-/* Whether there is no use in another host for any recipient.  */
-bool letter_done(const struct letter *l);
 
 /* How far it came.  */
 enum transfer_result {
 	TRANSFER_DONE,          /* every recipient has an answer that counts */
-	TRANSFER_NEXT,          /* this server cannot be used: try another, for those that are not done */
+	TRANSFER_NEXT,          /* this server cannot be used, or has put some off: try another, for those that are not done */
 	TRANSFER_PLAIN,         /* TLS failed, and is not required: try the same without */
 };
 
@@ -49,7 +20,9 @@ struct peer_at {
 	struct route route;
 	bool plain;             /* no TLS this time */
 	bool self_allowed;      /* it was named by an administrator: it may be we */
-	char why[LETTER_TEXT];  /* "CODE STATUS HOST TEXT": why NEXT */
+	bool more;              /* there is another host, for those whom this one puts off */
+	bool answered;          /* it has told what it offers, and was late with no answer since */
+	char why[LETTER_TEXT];  /* "CODE STATUS HOST TEXT": why NEXT; "" if each that is not done was put off */
 };
 
 /* Over the connected socket `fd`.  With TRANSFER_DONE the connection may be left open, and *p belongs to it.  */
@@ -60,9 +33,5 @@ enum transfer_result transfer_again(struct letter *l);
 
 /* Say QUIT on a connection that was left open, and close it.  */
 void transfer_end(void);
-
-/* Write "CODE STATUS HOST TEXT" into `out`, one line without control characters.  Our own words have a code that is no server's (RFC 5321 4.2.1).  */
-enum { OUR_LATER = 499, OUR_NEVER = 599 };
-void transfer_say(char out[LETTER_TEXT], int code, const char *status, const char *host, const char *text);
 
 #endif

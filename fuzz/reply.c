@@ -13,12 +13,12 @@ static size_t wanted;
 static regex_t line_re, status_re;
 
 /* The text of one line behind its code, its enhanced code taken off.  */
-static size_t text_of(const char *line, char *status, bool first, const char **text)
+static size_t text_of(const char *line, char *status, bool counts, const char **text)
 {
 	regmatch_t m[2];
 	*text = strlen(line) > 4 ? line + 4 : "";
 	if (regexec(&status_re, *text, 2, m, 0) != 0 || **text != *line) return strlen(*text);
-	if (first) snprintf(status, 12, "%.*s", (int)m[1].rm_eo, *text);
+	if (counts) snprintf(status, 12, "%.*s", (int)m[1].rm_eo, *text);
 	*text += m[0].rm_eo;
 	return strlen(*text);
 }
@@ -27,24 +27,34 @@ static size_t text_of(const char *line, char *status, bool first, const char **t
 static enum io_result model_reply(size_t *at, int *code, char *status, char *out)
 {
 	static char line[ROOM];
-	char first[4] = "";
+	char last[4] = "";
 	size_t n = 0;
 	for (int lines = 0; lines < LINES; lines++) {
 		size_t from, len;
 		const char *text;
+		bool ended = false;
+		size_t start = *at;
 		enum io_result got = model_line(fuzz.text, fuzz.n, 4096, false, at, &from, &len);
-		if (got != IO_OK) return got;
+		if (got == IO_TOO_LONG) {
+			from = start;
+			len = 4095;
+			ended = model_find(fuzz.text, start, fuzz.n, "\n") == fuzz.n;
+		} else if (got != IO_OK) {
+			return got;
+		}
 		memcpy(line, fuzz.text + from, len);
 		line[len] = '\0';
 		for (size_t i = 0; i < len; i++)
 			if (line[i] < ' ' || line[i] == 0x7f) line[i] = '?';    /* char is signed: this is for octets above 127 too */
-		if (regexec(&line_re, line, 0, NULL, 0) != 0 || (lines > 0 && memcmp(first, line, 3) != 0)) return IO_BAD_EOL;
-		memcpy(first, line, 3);
-		if (lines == 0) sprintf(status, "%c.0.0", *line);
-		size_t text_n = text_of(line, status, lines == 0, &text), room = 2047 - n;
+		if (regexec(&line_re, line, 0, NULL, 0) != 0) return IO_BAD_EOL;
+		bool counts = memcmp(last, line, 3) != 0;
+		memcpy(last, line, 3);
+		if (counts) sprintf(status, "%c.0.0", *line);
+		size_t text_n = text_of(line, status, counts, &text), room = 2047 - n;
 		n += (size_t)snprintf(out + n, room + 1, "%s%.*s", lines == 0 ? "" : room > 0 ? "\n" : "", (int)text_n, text);
 		if (n > 2047) n = 2047;
-		*code = atoi(first);
+		*code = atoi(last);
+		if (ended) return IO_END;
 		if (line[3] != '-') return IO_OK;
 	}
 	return IO_BAD_EOL;

@@ -89,6 +89,16 @@ static bool skip_line(struct io *io)
 	return false;
 }
 
+enum io_result io_skip(struct io *io, uint32_t deadline)
+{
+	while (io->skip && !skip_line(io)) {
+		enum io_result r = io_fill(io, deadline, false);
+		if (r != IO_OK) return r;
+	}
+	io->skip = false;
+	return IO_OK;
+}
+
 enum io_result io_line(struct io *io, size_t max, unsigned ms, bool idle, char **line, size_t *len)
 {
 	uint32_t deadline = clock_deadline(ms);

@@ -42,6 +42,9 @@ enum io_result io_fill(struct io *io, uint32_t deadline, bool idle);
  * `max` must be less than isize; `ms` is the limit for the whole line to arrive.  *len leaves out the line end.  */
 enum io_result io_line(struct io *io, size_t max, unsigned ms, bool idle, char **line, size_t *len);
 
+/* After IO_TOO_LONG, whose start is at ibuf[head]: wait for the rest of that line, which the next io_line would skip too, and throw it away.  */
+enum io_result io_skip(struct io *io, uint32_t deadline);
+
 /* Append output, written when the buffer is full or before a wait.  A failure sets io->dead.  */
 void io_put(struct io *io, const char *s, size_t n);
 void io_puts(struct io *io, const char *s);

@@ -43,6 +43,7 @@ static const struct reply *answer_or(struct hop *h, struct reply_text *r, int du
 	enum io_result got = reply_read(&h->io, h->timeout, h->utf8, r);
 	bool unfit = got == IO_OK && r->reply.code / 100 == 3 && r->reply.code != due;
 	if (got != IO_OK || unfit) {
+		h->late = got == IO_TIMEOUT;
 		h->why = got == IO_TIMEOUT ? "it does not answer in time" : got == IO_END ? "it has closed the connection" : "it talks nonsense";
 		return broken(h);
 	}
@@ -50,20 +51,23 @@ static const struct reply *answer_or(struct hop *h, struct reply_text *r, int du
 		h->open = false;
 		h->why = "it ends the connection with 421";
 		r->reply.code = 451;
+		h->parting = &r->reply;
 	}
 	return &r->reply;
 }
 
 static const struct reply *answer(struct hop *h, struct reply_text *r) { return answer_or(h, r, 0); }
 
-/* The reply just read, in a place where it stays.  */
-static const struct reply *keep(struct hop *h)
+static const struct reply *copy(struct reply_text *to, const struct reply_text *from)
 {
-	h->kept = h->reply;
-	h->kept.reply.status = h->kept.status;
-	h->kept.reply.text = h->kept.text;
-	return &h->kept.reply;
+	*to = *from;
+	to->reply.status = to->status;
+	to->reply.text = to->text;
+	return &to->reply;
 }
+
+/* The reply just read, in a place where it stays.  */
+static const struct reply *keep(struct hop *h) { return copy(&h->kept, &h->reply); }
 
 static bool good(const struct reply *r) { return r->code / 100 == 2; }
 
@@ -86,15 +90,6 @@ static void learn(struct hop *h, const char *text)
 	}
 }
 
-/* "LIMITS RCPTMAX=n".  */
-static unsigned learn_rcpt_max(const char *text)
-{
-	static const char word[] = "\nLIMITS RCPTMAX=";
-	const char *s = strstr(text, word);
-	unsigned long long n = s ? strtoull(s + sizeof word - 1, NULL, 10) : 0;
-	return n < UINT_MAX ? (unsigned)n : 0;
-}
-
 /* The rest of the line "KEYWORD ...".  */
 static void learn_words(char *out, size_t size, const char *text, const char *word)
 {
@@ -103,23 +98,39 @@ static void learn_words(char *out, size_t size, const char *text, const char *wo
 		if (keyword(++line, word)) snprintf(out, size, "%.*s", (int)strcspn(line, "\n"), line);
 }
 
+/* "LIMITS NAME=n NAME=n" (RFC 9422 3); 0 if that is not among them.  */
+static unsigned learn_limit(const char *text, const char *name)
+{
+	char words[256];
+	unsigned long long n = 0;
+	learn_words(words, sizeof words, text, "LIMITS");
+	for (const char *s = words; *(s += strcspn(s, " ")) && *++s;)
+		if (strncasecmp(s, name, strlen(name)) == 0 && s[strlen(name)] == '=') n = strtoull(s + strlen(name) + 1, NULL, 10);
+	return n < UINT_MAX ? (unsigned)n : 0;
+}
+
 /* LHLO, or EHLO, or HELO where that is refused (RFC 5321 4.1.1.1).  */
 static bool hello(struct hop *h, const char *name)
 {
 	static const char *const verbs[] = { "LHLO ", "EHLO ", "HELO " };
-	for (int v = h->smtp; v < 3; v++) {
+	int v = h->smtp;
+	for (;; v++) {
 		io_puts(&h->io, verbs[v]);
 		io_puts(&h->io, name);
 		io_puts(&h->io, "\r\n");
 		const struct reply *r = answer(h, &h->reply);
+		if (h->failure && v == 2) copy(&h->reply, &h->kept);      /* one that has closed after its refusal: that is its reason */
 		if (!h->open || (h->smtp && r->code / 100 != 2 && r->code / 100 != 5)) return h->open = false;
 		if (good(r)) break;
 		if (!h->smtp || v == 2) return h->open = false;
+		keep(h);
 	}
 	h->why = NULL;
-	learn(h, h->reply.text);
-	h->rcpt_max = learn_rcpt_max(h->reply.text);
-	learn_words(h->mechanisms, sizeof h->mechanisms, h->reply.text, "AUTH");
+	const char *offers = v < 2 ? h->reply.text : "";        /* HELO has no extensions, whatever its answer looks like */
+	learn(h, offers);
+	h->rcpt_max = learn_limit(offers, "RCPTMAX");
+	h->mail_max = learn_limit(offers, "MAILMAX");
+	learn_words(h->mechanisms, sizeof h->mechanisms, offers, "AUTH");
 	snprintf(h->name, sizeof h->name, "%.*s", (int)strcspn(h->reply.text, " \n"), h->reply.text);
 	return h->open;
 }
@@ -150,9 +161,12 @@ bool hop_open(struct hop *h, int fd, enum hop_kind kind, unsigned timeout, uint3
 	h->unheard = ours;
 	h->chunking = h->pipelining = h->smtputf8 = h->eightbit = h->size = h->all_or_nothing = h->auth = h->dsn = h->relay = ours;
 	h->xforward = false;
-	h->rcpt_max = 0;
+	h->rcpt_max = h->mail_max = 0;
+	h->greeted = h->late = false;
+	h->parting = NULL;
 	h->why = ours ? NULL : "it refuses us";
 	if (!ours && !(good(answer(h, &h->reply)) && in_step(h))) return h->open = false;
+	h->greeted = true;
 	if (!ours) return hello(h, name);
 	io_puts(&h->io, "LHLO ");
 	io_puts(&h->io, name);
@@ -233,8 +247,8 @@ const struct reply *hop_settle(struct hop *h)
 	if (h->mail_due && h->pipelining) answer(h, &h->mail_reply);
 	h->mail_due = false;
 	const struct reply *r = sender_refused(h) ? &h->mail_reply.reply : answer(h, &h->reply);
+	if (h->mail_reply.reply.code >= 400) return &h->mail_reply.reply;       /* the sender was refused; RCPT then was out of order, and who closes need not answer it */
 	if (h->failure) return h->failure;
-	if (!good(&h->mail_reply.reply)) return &h->mail_reply.reply;   /* the sender was refused; RCPT then was out of order */
 	if (good(r)) h->accepted++;
 	return r;
 }
@@ -274,7 +288,7 @@ static void send_chunk(struct hop *h, bool last)
 	h->chunk_len = 0;
 	if (last) return;
 	h->chunks_due++;
-	chunk_answers(h, CHUNKS_DUE_MAX);
+	chunk_answers(h, h->pipelining ? CHUNKS_DUE_MAX : 0);
 }
 
 /* To a next hop without CHUNKING: dot-stuffed (RFC 5321 4.5.2).  */
@@ -291,12 +305,26 @@ static void write_dots(struct hop *h, const char *p, size_t n)
 	}
 }
 
+/* It takes no more of the message.  If it has said why before it closed, that counts.  */
+static void message_refused(struct hop *h)
+{
+	const struct reply *r;
+	h->late = h->io.stuck;
+	h->io.dead = false;
+	h->io.olen = 0;
+	do r = h->late ? broken(h) : answer(h, &h->reply);
+	while (good(r));
+	h->open = false;
+	h->why = "it does not take the message";
+	if (r->code / 100 > 3 && r != h->failure) h->failure = keep(h);
+	else broken(h);
+}
+
 void hop_write(struct hop *h, const char *p, size_t n)
 {
 	if (h->failure) return;
 	if (h->io.dead) {
-		h->why = "it does not take the message";
-		broken(h);
+		message_refused(h);
 		return;
 	}
 	if (!h->chunking) {

@@ -20,7 +20,10 @@ struct hop {
 	bool unheard;           /* LHLO is out, neither it nor the connection answered yet */
 	bool chunking, pipelining, smtputf8, eightbit, size, all_or_nothing, xforward, auth, dsn, relay, starttls;
 	char name[256], mechanisms[512];        /* of SMTP: what it calls itself, and AUTH */
-	unsigned rcpt_max;      /* LIMITS RCPTMAX= (RFC 9422); 0 if it does not say */
+	unsigned rcpt_max, mail_max;    /* LIMITS RCPTMAX= and MAILMAX= (RFC 9422); 0 if it does not say */
+	bool greeted;           /* the connection was greeted with 2xx, which h->reply may not be about any more */
+	bool late;              /* it has not answered in time */
+	const struct reply *parting;    /* the words of its 421, whose code is 451 here; NULL: none */
 	/* the transaction */
 	bool mail_due;          /* MAIL is out, and nobody has asked for its answer */
 	bool began;             /* MAIL is out */

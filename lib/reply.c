@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REPLY_LINE = 512, REPLY_LINES = 10000 };
+enum { REPLY_LINE = 512, REPLY_LINES = 10000, READ_LINE = 4096 };
 
 const struct reply reply_table[REPLY_COUNT] = {
 #define X(name, code, status, text) [R_##name] = { code, status, text },
@@ -64,11 +64,12 @@ static size_t status_length(const char *text, char class)
 	return n;
 }
 
-/* Append one line's text to the reply.  */
-static void append(struct reply_text *r, const char *text, char class, bool first)
+/* Append one line's text to the reply; its enhanced code counts in the first of those with the same code.  */
+static void append(struct reply_text *r, const char *text, char class, bool first, bool counts)
 {
 	size_t n = status_length(text, class);
-	if (first && n > 0) {
+	if (counts) snprintf(r->status, sizeof r->status, "%c.0.0", class);
+	if (counts && n > 0) {
 		memcpy(r->status, text, n);
 		r->status[n] = '\0';
 	}
@@ -86,20 +87,24 @@ enum io_result reply_read(struct io *io, unsigned ms, bool utf8, struct reply_te
 	for (int lines = 0; lines < REPLY_LINES; lines++) {
 		char *s;
 		size_t n;
-		enum io_result got = io_line(io, 4096, ms, false, &s, &n);
-		if (got != IO_OK) return got;
+		enum io_result got = io_line(io, READ_LINE, ms, false, &s, &n);
+		if (got != IO_OK && got != IO_TOO_LONG) return got;
+		if (got == IO_TOO_LONG) {       /* a reply all the same: who took it for none would send the message again, and again */
+			s = io->ibuf + io->head;
+			s[n = READ_LINE - 1] = '\0';
+		}
 		if (clock_passed(deadline)) return IO_TIMEOUT;
 		bool high = utf8 && strlen(s) == n && utf8_valid(s);
 		for (size_t i = 0; i < n; i++)
 			if ((unsigned char)s[i] < ' ' || s[i] == 0x7f || ((unsigned char)s[i] >= 0x80 && !high)) s[i] = '?';
 		if (n < 3 || !digits(s, 3) || s[1] > '5' || s[0] < '2' || s[0] > '5' || (n > 3 && s[3] != ' ' && s[3] != '-')) return IO_BAD_EOL;
-		if (lines == 0) memcpy(code, s, 3);
-		else if (memcmp(code, s, 3) != 0) return IO_BAD_EOL;
-		if (lines == 0) snprintf(r->status, sizeof r->status, "%c.0.0", s[0]);
-		append(r, n > 4 ? s + 4 : "", s[0], lines == 0);
-		if (n == 3 || s[3] == ' ') {
+		bool other = memcmp(code, s, 3) != 0, last = n == 3 || s[3] == ' ';     /* the last line's code is what it means */
+		memcpy(code, s, 3);
+		append(r, n > 4 ? s + 4 : "", s[0], lines == 0, other);
+		if (got == IO_TOO_LONG && (got = io_skip(io, deadline)) != IO_OK) return got;
+		if (last) {
 			/* only now: one that broke off has said nothing */
-			r->reply = (struct reply){ (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0'), r->status, r->text };
+			r->reply = (struct reply){ (code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0'), r->status, r->text };
 			return IO_OK;
 		}
 	}

@@ -115,8 +115,9 @@ struct reply_text {
 	char status[12], text[2048];
 };
 
-/* Read one reply, of any number of lines, of which each must be "CODE[ -]text" with the same code (RFC 5321 4.2); control octets
- * become "?", and if not `utf8` those beyond ASCII.  Its enhanced code is taken off the text, or made from the class.  Anything else is IO_BAD_EOL.  */
+/* Read one reply, of any number of lines, of which each must be "CODE[ -]text" (RFC 5321 4.2); where their codes differ the last one's counts,
+ * and of a line of more than 4096 octets its start.  Control octets become "?", and if not `utf8` those beyond ASCII.  Its enhanced code is taken off the text, or made
+ * from the class.  Anything else is IO_BAD_EOL.  */
 enum io_result reply_read(struct io *io, unsigned ms, bool utf8, struct reply_text *r);
 
 /* Put a reply out, a line for each line of its text, none longer than 512 octets.  */

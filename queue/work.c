@@ -181,20 +181,21 @@ static void tell_unheard(size_t heard, size_t asked, int status)
 /* How an order ended.  */
 enum over { OVER_END, OVER_NOBODY /* no server has answered */, OVER_LOST /* the client has ended, or talks nonsense */, OVER_STOP /* what it said cannot be written down */ };
 
-/* Hear what becomes of the recipients; *heard of them were heard of.  */
-static enum over hear(const struct spool *s, struct client *c, struct entry *e, int fd, size_t *heard)
+/* Hear what becomes of the recipients that the client was given, todo[0..n); *heard of them were heard of.  */
+static enum over hear(const struct spool *s, struct client *c, struct entry *e, int fd, const size_t todo[], size_t n, size_t *heard)
 {
+	static const char behind[] = "# recipient ";
 	bool dsn = false;
-	size_t i = next_todo(e, 0);
+	size_t i = 0;
 	for (char *line; (line = client_line(c, s->cf));) {
 		if (strcmp(line, "# end") == 0) return OVER_END;
 		if (strcmp(line, "# nobody") == 0) return OVER_NOBODY;
 		if (strcmp(line, "# dsn") == 0) dsn = true;     /* those that follow were taken by a server that reports */
 		if (strcmp(line, "# no dsn") == 0) dsn = false;
+		if (strncmp(line, behind, sizeof behind - 1) == 0) i = strtoul(line + sizeof behind - 1, NULL, 10) - 1;        /* the next line is about that one */
 		if (*line == '#') continue;
-		if (i == e->count || !*line || !strchr("245", *line)) break;
-		if (take_line(e, fd, i, line, dsn, spool_now(s)) != 0) return OVER_STOP;
-		i = next_todo(e, i + 1);
+		if (i >= n || !*line || !strchr("245", *line)) break;
+		if (take_line(e, fd, todo[i++], line, dsn, spool_now(s)) != 0) return OVER_STOP;
 		++*heard;
 	}
 	return OVER_LOST;
@@ -203,14 +204,15 @@ static enum over hear(const struct spool *s, struct client *c, struct entry *e, 
 /* Have it sent to all who wait.  Those that nothing is heard of are tried again.  False: no server has answered.  */
 static bool attempt(const struct spool *s, struct client *c, struct entry *e, int fd, int message)
 {
-	struct arguments a;
-	size_t asked = 0, heard = 0;
-	for (size_t i = next_todo(e, 0); i < e->count; i = next_todo(e, i + 1)) asked++;
-	bool given = build(e, &a, asked) && give_order(s, c, &a, message);
+	struct arguments a = { .n = 0 };
+	size_t asked = 0, heard = 0, *todo = calloc(e->count, sizeof *todo);
+	for (size_t i = next_todo(e, 0); todo && i < e->count; i = next_todo(e, i + 1)) todo[asked++] = i;
+	bool given = todo && build(e, &a, asked) && give_order(s, c, &a, message);
 	free(a.argv);
 	free(a.notify);
+	enum over over = given ? hear(s, c, e, fd, todo, asked, &heard) : OVER_END;
+	free(todo);
 	if (!given) return true;
-	enum over over = hear(s, c, e, fd, &heard);
 	int status = over == OVER_LOST || over == OVER_STOP ? client_end(c, true) : 0;
 	c->unwritten = over == OVER_STOP;
 	if (over == OVER_LOST) tell_unheard(heard, asked, status);

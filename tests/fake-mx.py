@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """An SMTP server that misbehaves: fake-mx.py FOLDER STAGE ACTION [KEYWORD...]
 
-Listens on 127.0.0.1, on $MX_PORT if that is set, writes its port to FOLDER/port, what it hears to FOLDER/heard, each message that it takes to FOLDER/1, FOLDER/2...
-STAGE: greeting EHLO HELO MAIL MAIL3 (and later ones of a connection) RCPT RCPT2 <someone@ DATA BDAT end QUIT never.  ACTION there: close, reset, hang, hold (until there is
-FOLDER/go; then close), nonsense, big (10 MB of reply), endless, take (the message is taken, and the connection reset before the answer), or a reply's text, with \\n
-for line breaks.  Commas between several STAGEs of one ACTION.  FOLDER/once: if it is there, it is removed and the action is done; then no more.  KEYWORDs are offered
-in EHLO (default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.
-Without PIPELINING who says more than one command at once is told so, and left.
+Listens on 127.0.0.1 or $MX_HOST, on $MX_PORT if that is set, writes its port to FOLDER/port, what it hears to FOLDER/heard, each message that it takes to FOLDER/1,
+FOLDER/2...  STAGE: greeting EHLO HELO MAIL MAIL3 (and later ones of a connection) RCPT RCPT2 <someone@ DATA text (in the midst of it) BDAT end QUIT never.  Commas between
+several STAGEs of one ACTION.  ACTION there: close, reset, hang, hold (until there is FOLDER/go; then close), nonsense, big (10 MB of reply), long (a line of 2xx), endless,
+take (the message is taken, and the connection reset before the answer), or a reply's text, with \\n for line breaks, and !close behind it if that follows (as after 421);
+"this!then that": the first time and from then on.  FOLDER/once: if it is there, it is removed and the action is done; then no more.  KEYWORDs are offered in EHLO
+(default: PIPELINING 8BITMIME SIZE DSN CHUNKING SMTPUTF8); "none": HELO only.  Without PIPELINING who says more than one command at once is told so, and left.
 """
 import os, select, socket, struct, sys, threading
 
-folder, stages, action, keywords = sys.argv[1], sys.argv[2].split(","), sys.argv[3], sys.argv[4:]
+folder, stages, actions, keywords = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split("!then "), sys.argv[4:]
 keywords = keywords or ["PIPELINING", "8BITMIME", "SIZE", "DSN", "CHUNKING", "SMTPUTF8"]
 lock, taken = threading.Lock(), [0]
 once = os.path.exists(folder + "/once")
@@ -47,7 +47,8 @@ class Session:
         if stage not in stages or not due():
             self.send(reply)
             return True
-        elif action == "close":
+        action = actions.pop(0) if len(actions) > 1 else actions[0]
+        if action == "close":
             raise Over
         elif action == "reset":
             self.reset()
@@ -69,12 +70,15 @@ class Session:
             for _ in range(25000):
                 self.send("250-" + "\x1b[31m" + "z" * 400)
             self.send("250 end")
+        elif action == "long":
+            self.send("250 2.0.0 " + "x" * 6000)
+            return True
         elif action == "endless":
             while True:
                 self.send("250-again")
         else:
-            self.send(action.replace("\\n", "\r\n"))
-            if action[:3] == "421":
+            self.send(action.removesuffix("!close").replace("\\n", "\r\n"))
+            if action[:3] == "421" or action.endswith("!close"):
                 raise Over
             return action[0] in "23"
         return False
@@ -92,18 +96,19 @@ class Session:
             self.keep()
         self.body = b""
 
-    def ahead(self):
-        """Whether more has been sent than this line."""
+    def alone(self):
+        """More has been sent than this command, and that was not offered."""
         self.c.setblocking(False)
         more = self.f.peek()
         self.c.setblocking(True)
-        return more != b""
+        if more and "PIPELINING" not in keywords:
+            self.send("500 5.5.1 pipelining is not offered")
+            raise Over
 
     def command(self, line):
         verb = line.split()[0].upper().decode("latin-1") if line.split() else ""
-        if "PIPELINING" not in keywords and verb != "BDAT" and self.ahead():
-            self.send("500 5.5.1 pipelining is not offered")
-            raise Over
+        if verb != "BDAT":
+            self.alone()
         if verb == "EHLO":
             if keywords == ["none"]:
                 self.send("500 5.5.1 what?")
@@ -130,10 +135,13 @@ class Session:
                     if line == b".\r\n":
                         return self.end()
                     self.body += line[1:] if line.startswith(b".") else line
+                    if "text" in stages and len(self.body) > 60000:
+                        self.at("text", "")
                 raise Over
         elif verb == "BDAT":
             size = int(line.split()[1])
             self.body += self.f.read(size)
+            self.alone()
             if b"LAST" in line.upper():
                 self.end()
             else:
@@ -162,7 +170,7 @@ def serve(c):
     c.close()
 
 
-listener = socket.create_server(("127.0.0.1", int(os.environ.get("MX_PORT", 0))), backlog=100)
+listener = socket.create_server((os.environ.get("MX_HOST", "127.0.0.1"), int(os.environ.get("MX_PORT", 0))), backlog=100)
 with open(folder + "/port.part", "w") as f:
     f.write(str(listener.getsockname()[1]))
 os.rename(folder + "/port.part", folder + "/port")

@@ -327,6 +327,28 @@ seen() { [ -z "$(ls "$QUEUE/new")" ]; }
 	[ "$(taken) $(waiting)" = '5 0' ]
 }
 
+@test "a host that closes, or says 421, in the midst of one message has answered: it is not left alone, and the other messages go" {
+	local large
+	for large in '' yes; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		if [ "$large" ]; then remote mx BDAT close; else remote mx '<bad@' '421 4.7.0 too much for this one'; fi
+		relay_to
+		if [ "$large" ]; then
+			{ printf 'Subject: x\n\n'; yes 0123456789012345678901234567890123456789 | head -n 20000; } | PLAIN='' lay a@b.example bad@far.example
+		else
+			lay a@b.example bad@far.example
+		fi
+		for i in 1 2 3; do lay a@b.example "joe$i@far.example"; done
+		run_at 0
+		queue list
+		[ "$(taken) $(waiting)" = '3 1' ]
+		[ -z "$(find "$QUEUE/host" -type f)" ]
+		[ "$large" ] || log_has 'reply="421 4.7.0 127.0.0.1 too much for this one"'
+		queue remove all
+		stop_all
+	done
+}
+
 @test "each destination has its turn, also when something new comes in all the time" {
 	at_third hold
 	for to in joe@far.example ann@near.example; do lay a@b.example "$to"; done >/dev/null

@@ -172,6 +172,121 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	done
 }
 
+@test "what a server says before it closes counts: a 5xx to MAIL, whatever became of RCPT; one in the midst of the text; the words of a 421" {
+	local stage answer want
+	while IFS='|' read -r stage answer want; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		remote mx "$stage" "$answer" PIPELINING
+		run clean_env timeout 60 "$CLIENT" -C /dev/null -o hostname=c.example -o tls_policy=none --send --to "127.0.0.1:$PORT" -f a@b.example joe@far.example ann@far.example < <(
+			echo; yes 0123456789012345678901234567890123456789012345678901234567890 | head -n 200000)
+		echo "$stage: $output"
+		[ "$(grep -cxF "$want" <<<"$output")" = 2 ]
+		stop_all
+	done <<-'E'
+		MAIL|550 5.7.1 blocked for spam!close|550 5.7.1 127.0.0.1 blocked for spam
+		MAIL|421 4.7.0 too much from you|421 4.7.0 127.0.0.1 too much from you
+		RCPT|421 4.7.0 deferred due to complaints|421 4.7.0 127.0.0.1 deferred due to complaints
+		text|552 5.3.4 too big for us!close|552 5.3.4 127.0.0.1 too big for us
+		EHLO|521 5.7.1 blocked by a list!close|421 4.7.1 127.0.0.1 blocked by a list
+		greeting|521 5.3.2 no mail here!close|521 5.3.2 127.0.0.1 no mail here
+		greeting|220-teaser\n554 5.7.1 blocked!close|454 4.7.1 127.0.0.1 teaser blocked
+	E
+}
+
+@test "a 2xx whose line is very long, or whose codes differ, is one: the message is not sent again" {
+	for answer in long '250-2.0.0 ok\n251 2.0.0 fine'; do
+		rm -rf "$BATS_TEST_TMPDIR/mx"
+		remote mx end "$answer"
+		send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example joe@far.example
+		echo "$output"
+		[[ ${lines[-1]} == 25[01]' 2.0.0 127.0.0.1 '* ]]
+		stop_all
+	done
+}
+
+@test "chunks wait for each other where PIPELINING is not offered; HELO offers nothing; LIMITS in any order and case, MAILMAX too" {
+	remote mx never close CHUNKING
+	run clean_env timeout 60 "$CLIENT" -C /dev/null -o hostname=c.example -o tls_policy=none --send --to "127.0.0.1:$PORT" -f a@b.example joe@far.example < <(yes 01234567890 | head -n 50000)
+	[[ ${lines[-1]} == '250 2.0.0 127.0.0.1 taken'* ]]
+	[ "$(grep -c ^BDAT "$REMOTE/heard")" -gt 5 ]
+	rm -rf "$REMOTE"
+	remote mx EHLO,HELO $'502 what?!then 250-hello\\n250-CHUNKING\\n250 DSN'
+	send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example --notify SUCCESS joe@far.example
+	[[ ${lines[-1]} == '250 2.0.0 127.0.0.1 taken'* ]]
+	refute grep -qE 'BDAT|NOTIFY' "$REMOTE/heard"
+	rm -rf "$REMOTE"
+	remote mx never close PIPELINING 'limits MAILMAX=2 rcptmax=2'
+	send -o tls_policy=none -- --to "127.0.0.1:$PORT" -f a@b.example {1..5}@far.example
+	[ "$(grep -c '^MAIL' "$REMOTE/heard") $(grep -c '^250 2.0.0' <<<"$output") $(grep -c '^499 4.4.2' <<<"$output")" = '2 4 1' ]
+}
+
+@test "who was taken is told at once, also when one before him has to wait: and the number says who it is" {
+	remote mx '<b@' '452 too many!then hold' PIPELINING
+	printf 'Subject: x\n\nhello\n' >"$BATS_TEST_TMPDIR/message"
+	clean_env timeout 60 "$CLIENT" -C /dev/null -o hostname=c.example -o tls_policy=none --send --to "127.0.0.1:$PORT" -f a@b.example a@far.example b@far.example c@far.example d@far.example \
+		<"$BATS_TEST_TMPDIR/message" >"$BATS_TEST_TMPDIR/said" 3>&- &
+	local client=$!
+	all_others() { [ "$(grep -c '^250 2.0.0' "$BATS_TEST_TMPDIR/said")" = 3 ]; }
+	until_true all_others
+	: >"$REMOTE/go"
+	wait "$client"
+	cat "$BATS_TEST_TMPDIR/said"
+	[ "$(sed -n 's/^# recipient/&/p;s/^\([0-9]* [0-9.]*\) .*/\1/p' "$BATS_TEST_TMPDIR/said" | paste -sd,)" = '250 2.0.0,# recipient 3,250 2.0.0,250 2.0.0,# recipient 2,499 4.4.2' ]
+}
+
+@test "SMTPUTF8 was asked for, and nothing in the envelope or the header needs it: a server without it gets the message" {
+	local text
+	remote mx never close 8BITMIME
+	for text in 'Subject: x\n\ncaf\xc3\xa9\n' 'Subject: caf\xc3\xa9\n\nx\n'; do
+		run clean_env timeout 60 "$CLIENT" -C /dev/null -o hostname=c.example -o tls_policy=none --send --utf8 --to "127.0.0.1:$PORT" -f a@b.example joe@far.example < <(printf "$text")
+		echo "$output"
+		[[ $text == Subject:\ x* && ${lines[-1]} == 250* || $text != Subject:\ x* && ${lines[-1]} == '599 5.6.7 '* ]]
+	done
+	refute grep -q SMTPUTF8 "$REMOTE/heard"
+}
+
+@test "the best mail exchanger puts a message off, or takes no mail at all: the next one is asked, one more and not all; a failure is one" {
+	needs_net
+	for i in 1 2 3; do printf '%s\n' "far.example MX $i mx$i.far.example" "mx$i.far.example A 192.0.2.$i"; done >"$BATS_TEST_TMPDIR/zone"
+	run in_net "$BATS_TEST_TMPDIR" "$BUILD" "$PYTHON" "$TESTS" <<-'E'
+		dir=$0 build=$1 python=$2 tests=$3
+		for i in 1 2 3; do ip addr add 192.0.2.$i dev lo; done
+		"$python" "$tests/dns-server.py" "$dir/zone" --port-file "$dir/dns" & all=$!
+		# three NAME STAGE ACTION [ACTION of the second]: the third takes all
+		three() {
+			stage=never
+			[ $# -lt 4 ] || stage=$2
+			mkdir -p "$dir/$1".{1,2,3}
+			MX_HOST=192.0.2.1 MX_PORT=25 "$python" "$tests/fake-mx.py" "$dir/$1.1" "$2" "$3" & a=$!
+			MX_HOST=192.0.2.2 MX_PORT=25 "$python" "$tests/fake-mx.py" "$dir/$1.2" "$stage" "${4-close}" & b=$!
+			MX_HOST=192.0.2.3 MX_PORT=25 "$python" "$tests/fake-mx.py" "$dir/$1.3" never close & c=$!
+			until [ -e "$dir/$1.1/port" ] && [ -e "$dir/$1.2/port" ] && [ -e "$dir/$1.3/port" ]; do :; done
+			printf 'Subject: x
+
+hello
+' | timeout 60 "$build/smtp-client" -C /dev/null -o hostname=client.example.org -o tls_policy=none -o "dns=127.0.0.1:$(cat "$dir/dns")" 				--send --mx far.example -f a@b.example joe@far.example ann@far.example | sed "s/^/$1 /"
+			kill $a $b $c
+			wait $a $b $c
+		}
+		until [ -s "$dir/dns" ]; do :; done
+		three mail MAIL '452 4.3.1 disk full'
+		three rcpt RCPT2 '450 4.2.1 not now'
+		three end end '451 4.3.0 not now'
+		three out greeting '521 5.3.2 no mail here!close'
+		three both '<joe@' '450 4.7.1 greylisted' '450 4.7.1 greylisted, too'
+		three never '<joe@' '550 5.1.1 no such user'
+		kill $all
+	E
+	echo "$output"
+	for name in mail end out; do [ "$(grep -c "^$name 250 2.0.0 mx2.far.example taken" <<<"$output")" = 2 ]; done
+	[ "$(grep -c '^rcpt 250 2.0.0 mx1.far.example taken' <<<"$output") $(grep -c '^rcpt 250 2.0.0 mx2.far.example taken' <<<"$output")" = '1 1' ]
+	[ "$(grep -c '^both 450 4.7.1 mx2.far.example greylisted, too' <<<"$output") $(grep -c '^both 250 2.0.0 mx1' <<<"$output")" = '1 1' ]
+	[ "$(grep -c '^never 550 5.1.1 mx1.far.example no such user' <<<"$output") $(grep -c '^never 250 2.0.0 mx1' <<<"$output")" = '1 1' ]
+	[ "$(grep -c '^MAIL' "$BATS_TEST_TMPDIR/rcpt.2/heard")" = 1 ]
+	[ ! -e "$BATS_TEST_TMPDIR/both.3/heard" ]
+	[ ! -e "$BATS_TEST_TMPDIR/never.2/heard" ]
+}
+
 @test "a greeting that breaks off is no greeting: neither its 521 nor its 554 counts" {
 	for code in 521 554; do
 		rm -rf "$BATS_TEST_TMPDIR/mx"

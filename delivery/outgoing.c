@@ -43,12 +43,28 @@ void outgoing_miss(const struct outgoing *o, const struct config *cf)
 	if (o->error) log_line(LEVEL_ERROR, "queue_dir = %s: %s: this program cannot send to other hosts", cf->queue_dir, strerror(o->error));
 }
 
+/* Only the host there knows whether the case of a local part means anything (RFC 5321 2.4).  */
+static bool same_address(const char *a, const char *b)
+{
+	const char *x = strrchr(a, '@'), *y = strrchr(b, '@');
+	size_t n = x ? (size_t)(x - a) : strlen(a), m = y ? (size_t)(y - b) : strlen(b);
+	return n == m && memcmp(a, b, n) == 0 && strcasecmp(a + n, b + n) == 0;
+}
+
+static bool same_copy(const struct remote *a, const struct remote *b)
+{
+	return same_address(a->address, b->address) && strcmp(a->sender, b->sender) == 0 && strcmp(a->destination, b->destination) == 0;
+}
+
 const struct reply *outgoing_add(struct outgoing *o, const struct remote *r)
 {
+	struct remote *first = NULL;
+	for (size_t i = 0; !first && i < o->count; i++)
+		if (same_copy(&o->all[i], r)) first = &o->all[i];
+	if (first && first->dsn.notify == r->dsn.notify) return NULL;
 	if (o->count == OUTGOING_MOST) return REPLY(TOO_MANY_RCPT);
-	for (size_t i = 0; i < o->count; i++)
-		if (strcasecmp(o->all[i].address, r->address) == 0 && strcmp(o->all[i].sender, r->sender) == 0 && strcmp(o->all[i].destination, r->destination) == 0) return NULL;
-	o->all[o->count++] = *r;
+	o->all[o->count] = *r;
+	o->all[o->count++].first = first;
 	return NULL;
 }
 
@@ -134,6 +150,13 @@ static int by_group(const void *x, const void *y)
 	return d ? d : strcmp(a->sender, b->sender);
 }
 
+static int by_order(const void *x, const void *y)
+{
+	const struct remote *a = *(const struct remote *const *)x, *b = *(const struct remote *const *)y;
+	int d = by_group(x, y);
+	return d ? d : (a > b) - (a < b);       /* one array: as they were added */
+}
+
 /* Delivered-To for the addresses here that led to these, each once: who gets the message back knows it again.  */
 static void head_of(char head[ENTRY_HEAD + 1], struct remote *const *r, size_t n)
 {
@@ -169,7 +192,7 @@ static int write_entry(struct outgoing *o, struct remote *const *r, size_t n, ui
 	entry_compose(&sink, &(struct entry){ .id = o->base, .sender = r[0]->sender, .destination = goes_to(r[0]), .envid = o->dsn.envid, .head = head, .arrived = now, .octets = octets,
 		.full = o->dsn.ret == 'F', .headers = o->dsn.ret == 'H', .eightbit = o->eightbit, .utf8 = o->utf8 });
 	for (size_t i = 0; i < n; i++)
-		entry_compose_rcpt(&sink, &(struct entry_rcpt){ .address = r[i]->address, .orcpt = r[i]->dsn.orcpt, .notify = r[i]->dsn.notify,
+		if (!r[i]->first) entry_compose_rcpt(&sink, &(struct entry_rcpt){ .address = r[i]->address, .orcpt = r[i]->dsn.orcpt, .notify = r[i]->dsn.notify,
 			.state = *r[0]->destination ? ENTRY_TODO : ENTRY_DELIVERED, .text = NULL });
 	flush(&f);
 	int e = f.error ? f.error : fsync(f.fd) == 0 ? 0 : errno;
@@ -185,7 +208,7 @@ static int for_groups(struct outgoing *o, int (*each)(struct outgoing *o, const 
 	struct stat st;
 	int e = fstat(o->fd, &st) == 0 ? 0 : errno;
 	for (size_t i = 0; i < o->count; i++) sorted[i] = &o->all[i];
-	qsort(sorted, o->count, sizeof *sorted, by_group);
+	qsort(sorted, o->count, sizeof *sorted, by_order);
 	for (size_t i = 0, n; !e && i < o->count; i += n) {
 		for (n = 1; i + n < o->count && by_group(&sorted[i], &sorted[i + n]) == 0; n++) continue;
 		e = each(o, &(struct group){ sorted + i, n, st.st_mtim.tv_sec, octets });
@@ -199,9 +222,17 @@ static int stage_group(struct outgoing *o, const struct group *g)
 	return write_entry(o, g->r, g->n, g->octets, g->now, name);
 }
 
+/* Whoever was named more than once gets one copy, with all that was wished of any; not before all recipients are known, for one may be taken back.  */
+static void join_wishes(struct outgoing *o)
+{
+	for (size_t i = 0; i < o->count; i++)
+		if (o->all[i].first) o->all[i].first->dsn.notify = dsn_notify_both(o->all[i].first->dsn.notify, o->all[i].dsn.notify);
+}
+
 int outgoing_stage(struct outgoing *o, uint64_t octets)
 {
 	int e = o->fd < 0 ? create(o) : owner_enter(o->uid, o->gid);
+	join_wishes(o);
 	if (!e && fsync(o->fd) != 0) e = errno;
 	return e ? e : for_groups(o, stage_group, octets);
 }

@@ -20,6 +20,7 @@ struct remote {
 	char origin[PATH_MAX_LEN + 1];          /* the address here that led to it; "" if it was asked for itself */
 	char destination[DOMAIN_MAX + 1];       /* lower case */
 	struct dsn_rcpt dsn;
+	struct remote *first;                   /* NULL; or the same once more with another NOTIFY=, which that one gets in the end (outgoing_stage) */
 };
 
 struct outgoing {
@@ -47,7 +48,7 @@ void outgoing_open(struct outgoing *o, const struct config *cf);
 /* A recipient is put off for want of a queue: say why, if it is there.  */
 void outgoing_miss(const struct outgoing *o, const struct config *cf);
 
-/* One more.  NULL, or why not.  */
+/* One more, `first` aside; a second one for the same address and sender adds nothing but its NOTIFY=.  NULL, or why not.  */
 const struct reply *outgoing_add(struct outgoing *o, const struct remote *r);
 
 /* The message as it comes, with LF line ends; made when its first octets are there.  All return 0 or errno.  */

@@ -63,6 +63,13 @@ bool dsn_orcpt(struct dsn_rcpt *d, const char *value)
 	return true;
 }
 
+unsigned dsn_notify_both(unsigned a, unsigned b)
+{
+	enum { DEFAULT = NOTIFY_FAILURE | NOTIFY_DELAY };
+	if (a == b) return a;
+	return ((a ? a : DEFAULT) | (b ? b : DEFAULT)) & ~(unsigned)NOTIFY_NEVER;
+}
+
 void dsn_notify_text(char out[DSN_NOTIFY], unsigned notify)
 {
 	size_t n = 0;

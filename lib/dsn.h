@@ -25,6 +25,9 @@ bool dsn_envid(struct dsn_mail *d, const char *value);
 bool dsn_notify(struct dsn_rcpt *d, const char *value);
 bool dsn_orcpt(struct dsn_rcpt *d, const char *value);
 
+/* What two wish together: all that either does; NEVER only if both do.  0 stands for failures and delays.  */
+unsigned dsn_notify_both(unsigned a, unsigned b);
+
 /* " NOTIFY=..." for a command; "" if none was given.  */
 enum { DSN_NOTIFY = 40 };
 void dsn_notify_text(char out[DSN_NOTIFY], unsigned notify);

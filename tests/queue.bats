@@ -290,6 +290,27 @@ Remote-MTA: dns; '*'Diagnostic-Code: smtp; 500 I do not know that'* ]]
 Final-Recipient: rfc822; postmaster@example.test\tAction: delivered' ]
 }
 
+@test "the case of a local part makes another recipient, that of a domain does not; one named twice gets one copy, with all that was wished of either" {
+	remote mx never close
+	relay_to
+	mkdir "$ROOT/example.test/held"
+	printf 'held-too: joe@far.example, held@example.test\n' >"$ROOT/example.test/.aliases"
+	owned
+	chmod +t "$ROOT/example.test/held"
+	lay bob@example.test Smith@far.example smith@FAR.example smith@far.example \
+		'ann@far.example NOTIFY=NEVER ORCPT=rfc822;a1' 'ann@far.example NOTIFY=SUCCESS ORCPT=rfc822;a2' 'ann@far.example NOTIFY=FAILURE' \
+		'eve@far.example NOTIFY=NEVER' 'eve@far.example NOTIFY=NEVER' 'joe@far.example NOTIFY=NEVER' 'held-too@example.test NOTIFY=SUCCESS'
+	[ "$(grep -c '^4' "$BATS_TEST_TMPDIR/laid")" = 1 ]
+	run_at 0
+	queue_empty
+	[ "$(grep ^RCPT "$REMOTE/heard" | tr -d '\r')" = 'RCPT TO:<Smith@far.example>
+RCPT TO:<smith@FAR.example>
+RCPT TO:<ann@far.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a1
+RCPT TO:<eve@far.example> NOTIFY=NEVER
+RCPT TO:<joe@far.example> NOTIFY=NEVER' ]
+	[ "$(taken)" = 1 ]
+}
+
 @test "never a report of a report: one that cannot be delivered goes to postmaster, or is dropped" {
 	remote mx never close
 	relay_to

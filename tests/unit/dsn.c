@@ -24,6 +24,11 @@ static void test_notify(void)
 	check_text(text, " NOTIFY=NEVER", "never");
 	dsn_notify_text(text, S | F | D);
 	check_text(text, " NOTIFY=SUCCESS,FAILURE,DELAY", "all, which is the longest");
+	static const unsigned both[][3] = { { 0, 0, 0 }, { N, N, N }, { N, S, S }, { S, F, S | F }, { 0, N, F | D }, { 0, S, S | F | D }, { F, 0, F | D }, { F, F, F } };
+	for (size_t i = 0; i < COUNT(both); i++) {
+		check_number(dsn_notify_both(both[i][0], both[i][1]), both[i][2], "%u and %u", both[i][0], both[i][1]);
+		check_number(dsn_notify_both(both[i][1], both[i][0]), both[i][2], "%u and %u", both[i][1], both[i][0]);
+	}
 }
 
 static void test_values(void)

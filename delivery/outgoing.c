@@ -172,6 +172,8 @@ static void head_of(char head[ENTRY_HEAD + 1], struct remote *const *r, size_t n
 /* A report of what was delivered here goes nowhere, but has to have a name.  */
 static const char *goes_to(const struct remote *r) { return *r->destination ? r->destination : "localhost"; }
 
+static enum entry_state state_of(const struct remote *r) { return *r->destination ? ENTRY_TODO : r->expanded ? ENTRY_EXPANDED : ENTRY_DELIVERED; }
+
 static void entry_file(char out[ENTRY_NAME], const struct outgoing *o, size_t k, time_t now, const char *destination)
 {
 	char key[ENTRY_KEY];
@@ -189,11 +191,11 @@ static int write_entry(struct outgoing *o, struct remote *const *r, size_t n, ui
 	head_of(head, r, n);
 	f.fd = openat(o->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (f.fd < 0) return errno;
-	entry_compose(&sink, &(struct entry){ .id = o->base, .sender = r[0]->sender, .destination = goes_to(r[0]), .envid = o->dsn.envid, .head = head, .arrived = now, .octets = octets,
-		.full = o->dsn.ret == 'F', .headers = o->dsn.ret == 'H', .eightbit = o->eightbit, .utf8 = o->utf8 });
+	const struct dsn_mail none = { 0 }, *dsn = r[0]->owner ? &none : &o->dsn;
+	entry_compose(&sink, &(struct entry){ .id = o->base, .sender = r[0]->sender, .destination = goes_to(r[0]), .envid = dsn->envid, .head = head, .arrived = now, .octets = octets,
+		.full = dsn->ret == 'F', .headers = dsn->ret == 'H', .eightbit = o->eightbit, .utf8 = o->utf8 });
 	for (size_t i = 0; i < n; i++)
-		if (!r[i]->first) entry_compose_rcpt(&sink, &(struct entry_rcpt){ .address = r[i]->address, .orcpt = r[i]->dsn.orcpt, .notify = r[i]->dsn.notify,
-			.state = *r[0]->destination ? ENTRY_TODO : ENTRY_DELIVERED, .text = NULL });
+		if (!r[i]->first) entry_compose_rcpt(&sink, &(struct entry_rcpt){ .address = r[i]->address, .orcpt = r[i]->dsn.orcpt, .notify = r[i]->dsn.notify, .state = state_of(r[i]), .text = NULL });
 	flush(&f);
 	int e = f.error ? f.error : fsync(f.fd) == 0 ? 0 : errno;
 	if (close(f.fd) != 0 && !e) e = errno;

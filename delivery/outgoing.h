@@ -14,13 +14,15 @@
 
 enum { OUTGOING_MOST = 10000 };
 
-/* One recipient elsewhere; or one of ours, of whose mail the sender wants to hear that it has arrived (`destination` "").  */
+/* One recipient elsewhere; or one of ours, of whose mail the sender wants to hear that it has arrived, or has gone to several (`destination` "").  */
 struct remote {
 	char address[PATH_MAX_LEN + 1], sender[PATH_MAX_LEN + 1];
 	char origin[PATH_MAX_LEN + 1];          /* the address here that led to it; "" if it was asked for itself */
 	char destination[DOMAIN_MAX + 1];       /* lower case */
-	struct dsn_rcpt dsn;
+	bool owner;                             /* `sender` is the owner of a list: what the sender of the message said for himself, RET= and ENVID=, is not his */
+	bool expanded;                          /* of a report: to several */
 	struct remote *first;                   /* NULL; or the same once more with another NOTIFY=, which that one gets in the end (outgoing_stage) */
+	struct dsn_rcpt dsn;
 };
 
 struct outgoing {

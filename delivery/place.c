@@ -28,13 +28,33 @@ static const struct reply *place_external(struct delivery *d, const struct expan
 	return delivery_add_job(d, &e);
 }
 
-/* Elsewhere.  A list of ours answers for its members, so what the sender wanted to hear of the list is not asked of them (RFC 3461 5.2.7).  */
-static const struct reply *place_remote(struct delivery *d, const struct node *n, const struct addressee *a, const struct asked *asked)
+/* What a recipient has come to, for who wants to hear of success (RFC 3461 5.2.7).  A list with an owner is one place, whoever its members are: what becomes of its mail
+ * then is for the owner.  */
+enum fate { FATE_HERE, FATE_ELSEWHERE, FATE_SEVERAL };
+
+static bool is_member(const struct expander *x, const struct node *n) { return x->node[n->list].owned && n != &x->node[n->list]; }
+
+static enum fate fate(const struct expander *x)
+{
+	size_t places = 0;
+	bool elsewhere = false;
+	for (size_t i = 0; i < x->count; i++) {
+		const struct node *n = &x->node[i];
+		if (is_member(x, n)) continue;
+		places += n->owned || (n->kind != NODE_LIST && n->kind != NODE_TWICE && n->kind != NODE_REFUSED);
+		elsewhere |= n->kind == NODE_REMOTE;
+	}
+	return places > 1 ? FATE_SEVERAL : elsewhere ? FATE_ELSEWHERE : FATE_HERE;
+}
+
+/* Elsewhere.  A list of ours answers for its members, so what the sender wanted to hear of the list is not asked of them.  */
+static const struct reply *place_remote(struct delivery *d, const struct expander *x, const struct node *n, const struct addressee *a, const struct asked *asked)
 {
 	struct remote r;
-	bool itself = a->final == a->rcpt, same_sender = strcmp(a->sender, asked->from) == 0;
+	bool itself = a->final == a->rcpt, passed = !is_member(x, n);
 	memset(&r, 0, offsetof(struct remote, dsn));
-	r.dsn = same_sender ? *asked->dsn : (struct dsn_rcpt){ 0 };
+	r.dsn = passed ? *asked->dsn : (struct dsn_rcpt){ 0 };
+	r.owner = strcmp(a->sender, asked->from) != 0;
 	snprintf(r.address, sizeof r.address, "%.*s", (int)sizeof r.address - 1, n->text);
 	snprintf(r.sender, sizeof r.sender, "%s", a->sender);
 	snprintf(r.origin, sizeof r.origin, "%s", itself ? "" : a->rcpt);
@@ -42,13 +62,21 @@ static const struct reply *place_remote(struct delivery *d, const struct node *n
 	return delivery_add_remote(d, &r);
 }
 
-/* The sender wants to hear that it has arrived.  */
-static const struct reply *place_report(struct delivery *d, const struct asked *asked)
+/* The sender wants to hear that it has arrived, or has gone to several.  */
+static const struct reply *place_report(struct delivery *d, const struct asked *asked, bool expanded)
 {
-	struct remote r = { .dsn = *asked->dsn };
+	struct remote r = { .dsn = *asked->dsn, .expanded = expanded };
 	snprintf(r.address, sizeof r.address, "%s", asked->rcpt->text);
 	snprintf(r.sender, sizeof r.sender, "%s", asked->from);
 	return delivery_add_remote(d, &r);
+}
+
+/* What the places of an address are asked for, of what the sender has asked: one report of success is enough (RFC 3461 5.2.7.3 (c)).  */
+static struct dsn_rcpt passed_on(const struct asked *a, enum fate f)
+{
+	struct dsn_rcpt dsn = *a->dsn;
+	if (f == FATE_SEVERAL) dsn.notify = dsn.notify == NOTIFY_SUCCESS ? NOTIFY_NEVER : dsn.notify & ~(unsigned)NOTIFY_SUCCESS;
+	return dsn;
 }
 
 /* One of the places that an address leads to.  */
@@ -59,7 +87,7 @@ static const struct reply *place(struct delivery *d, const struct expander *x, s
 	const char *rcpt = asked->rcpt->text;
 	struct addressee a = { rcpt, n == x->node ? rcpt : n->text, expand_sender(x, n, asked->from, sender), n->detail, asked->size };
 	if (is_external(n)) return place_external(d, x, n, &a);
-	if (n->kind == NODE_REMOTE) return place_remote(d, n, &a, asked);
+	if (n->kind == NODE_REMOTE) return place_remote(d, x, n, &a, asked);
 	if (n->kind != NODE_BOX && n->kind != NODE_USER) return NULL;
 	n->fd = -1;
 	return n->kind == NODE_BOX ? delivery_add(d, fd, &a) : delivery_add_user(d, n->local, fd, &a);
@@ -69,14 +97,13 @@ const struct reply *place_recipient(struct delivery *d, struct expander *x, cons
 {
 	struct delivery_mark mark = delivery_mark(d);
 	const struct reply *r = expand(x, a->rcpt);
-	bool external = mark.jobs > 0, remote = false;
-	for (size_t i = 0; !r && i < x->count; i++) {
-		external |= is_external(&x->node[i]);
-		remote |= x->node[i].kind == NODE_REMOTE;
-	}
+	enum fate f = fate(x);
+	struct dsn_rcpt dsn = passed_on(a, f);
+	bool external = mark.jobs > 0;
+	for (size_t i = 0; !r && i < x->count; i++) external |= is_external(&x->node[i]);
 	if (!r && external && (mark.named > 0 || mark.remotes > 0)) r = REPLY(ALONE);
-	for (size_t i = 0; !r && i < x->count; i++) r = place(d, x, &x->node[i], a);
-	if (!r && !remote && x->queue && *a->from && a->dsn->notify & NOTIFY_SUCCESS) r = place_report(d, a);
+	for (size_t i = 0; !r && i < x->count; i++) r = place(d, x, &x->node[i], &(struct asked){ a->rcpt, a->from, a->size, &dsn });
+	if (!r && f != FATE_ELSEWHERE && x->queue && *a->from && a->dsn->notify & NOTIFY_SUCCESS) r = place_report(d, a, f == FATE_SEVERAL);
 	if (!r) r = delivery_settle(d);
 	if (r == REPLY(QUOTA_HARD) && x->count > 1) r = REPLY(QUOTA);  /* one full mailbox is no reason to refuse its list for good */
 	if (r) delivery_rollback(d, mark);

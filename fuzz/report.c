@@ -58,8 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < r.count; i++, n += 5) {
 		unsigned about = control();
 		for (size_t k = 0; k < 5; k++) words[n + k] = word(&at, end);
-		rcpt[i] = (struct report_rcpt){ .rcpt = words[n], .orcpt = words[n + 1], .status = words[n + 2], .host = words[n + 3], .text = words[n + 4], .action = about % 4,
-			.said = about & 4, .last = about >> 3 };
+		rcpt[i] = (struct report_rcpt){ .rcpt = words[n], .orcpt = words[n + 1], .status = words[n + 2], .host = words[n + 3], .text = words[n + 4], .action = about % 5,
+			.said = about & 8, .last = about >> 4 };
 	}
 	r.size = (size_t)(end - at);
 	char *message = exactly(at, r.size);

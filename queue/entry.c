@@ -132,7 +132,7 @@ static bool take_rcpt(struct entry *e, struct entry_rcpt *r, char letter, char *
 	case 't': break;
 	default: return false;
 	}
-	if (n != STATE || !r->address || !strchr("TFDRS", *value)) return false;
+	if (n != STATE || !r->address || !strchr("TFDRES", *value)) return false;
 	snprintf(when, sizeof when, "%.12s", value + 1);
 	r->state = (enum entry_state)*value;
 	r->last = (time_t)strtoll(when, NULL, 10);

@@ -30,9 +30,9 @@ enum {
 	ENTRY_LARGEST = 16 << 20,
 };
 
-/* Of a recipient.  The first has something to be sent, the next three something to be reported to the sender.  */
+/* Of a recipient.  The first has something to be sent, the next four something to be reported to the sender.  */
 enum entry_state {
-	ENTRY_TODO = 'T', ENTRY_FAILED = 'F', ENTRY_DELIVERED = 'D', ENTRY_RELAYED = 'R', ENTRY_SETTLED = 'S'
+	ENTRY_TODO = 'T', ENTRY_FAILED = 'F', ENTRY_DELIVERED = 'D', ENTRY_RELAYED = 'R', ENTRY_EXPANDED = 'E', ENTRY_SETTLED = 'S'
 };
 
 struct entry_rcpt {

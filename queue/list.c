@@ -51,6 +51,7 @@ static const char *state_word(enum entry_state state)
 	case ENTRY_TODO: return "to be sent";
 	case ENTRY_FAILED: return "failed, to be reported";
 	case ENTRY_DELIVERED:
+	case ENTRY_EXPANDED:
 	case ENTRY_RELAYED: return "sent, to be reported";
 	case ENTRY_SETTLED: return "done";
 	}

@@ -130,7 +130,12 @@ static bool wants(const struct entry_rcpt *r, unsigned what) { return r->notify 
 static bool reportable(const struct entry *e, const struct entry_rcpt *r)
 {
 	if (r->state == ENTRY_FAILED) return wants(r, NOTIFY_FAILURE);
-	return (r->state == ENTRY_DELIVERED || r->state == ENTRY_RELAYED) && *e->sender && wants(r, NOTIFY_SUCCESS);
+	return r->state != ENTRY_TODO && r->state != ENTRY_SETTLED && *e->sender && wants(r, NOTIFY_SUCCESS);
+}
+
+static enum report_action action_of(enum entry_state state)
+{
+	return state == ENTRY_FAILED ? REPORT_FAILED : state == ENTRY_RELAYED ? REPORT_RELAYED : state == ENTRY_EXPANDED ? REPORT_EXPANDED : REPORT_DELIVERED;
 }
 
 static void fill(struct report_rcpt *out, struct line *l, const struct entry_rcpt *r, enum report_action action)
@@ -159,7 +164,7 @@ enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, 
 		const struct entry_rcpt *one = &e->rcpt[i];
 		if (!reportable(e, one)) continue;
 		failed |= one->state == ENTRY_FAILED;
-		fill(&rcpt[r.count], &lines[r.count], one, one->state == ENTRY_FAILED ? REPORT_FAILED : one->state == ENTRY_RELAYED ? REPORT_RELAYED : REPORT_DELIVERED);
+		fill(&rcpt[r.count], &lines[r.count], one, action_of(one->state));
 		r.count++;
 	}
 	r.rcpt = rcpt;

@@ -239,6 +239,7 @@ static void put_recipient(struct out *o, const struct report *r, const struct re
 	static const struct { const char *name, *status; } actions[] = {
 		[REPORT_FAILED] = { "failed", "5.0.0" }, [REPORT_DELAYED] = { "delayed", "4.0.0" },
 		[REPORT_DELIVERED] = { "delivered", "2.0.0" }, [REPORT_RELAYED] = { "relayed", "2.0.0" },
+		[REPORT_EXPANDED] = { "expanded", "2.0.0" },
 	};
 	put_original_recipient(o, rcpt->orcpt);
 	bool high = beyond_ascii(rcpt->rcpt);

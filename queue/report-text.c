@@ -107,6 +107,7 @@ static void put_group(struct out *o, const struct report *r, enum report_action 
 		[REPORT_DELAYED] = { "could not be delivered yet to", "" },
 		[REPORT_DELIVERED] = { "was delivered to", "Whether anybody reads it is not told to us." },
 		[REPORT_RELAYED] = { "was taken by a mail server that does not report when it is delivered, for", "You will hear of it again only if it fails." },
+		[REPORT_EXPANDED] = { "has come here, and was passed on to all the addresses behind", "You are not told when it is delivered to each of them." },
 	};
 	bool any = false;
 	for (size_t i = 0; i < r->count; i++) {
@@ -149,7 +150,7 @@ void report_text(struct out *o, const struct report *r, const struct original *o
 	const char *about = r->arrived <= 0 ? "" : r->sender ? " It writes about a message that came here on " : " It writes about the message that you sent, which came here on ";
 	paragraph(o, "This is the mail system of %.255s.%s%s%s", r->hostname, about, *about ? date : "", *about ? "." : "");
 	if (r->sender) put_sender(o, r->sender);
-	for (enum report_action action = REPORT_FAILED; action <= REPORT_RELAYED; action++) put_group(o, r, action);
+	for (enum report_action action = REPORT_FAILED; action <= REPORT_EXPANDED; action++) put_group(o, r, action);
 	put_attached(o, r, original);
 	line(o, "\r\n", "For who runs a mail system: details are in the next part of this report; in our log the message is", r->id, ".");
 }

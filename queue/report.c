@@ -175,7 +175,7 @@ static const char *subject(const struct report *r)
 {
 	static const char *const subjects[] = {
 		[REPORT_FAILED] = "Undelivered mail", [REPORT_DELAYED] = "Delayed mail, still being tried",
-		[REPORT_DELIVERED] = "Delivered mail", [REPORT_RELAYED] = "Mail passed on",
+		[REPORT_DELIVERED] = "Delivered mail", [REPORT_RELAYED] = "Mail passed on", [REPORT_EXPANDED] = "Mail passed on to several addresses",
 	};
 	if (r->sender) return "Undelivered mail, of which its sender is not told";
 	for (size_t i = 1; i < r->count; i++)

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum report_action { REPORT_FAILED, REPORT_DELAYED, REPORT_DELIVERED, REPORT_RELAYED };
+enum report_action { REPORT_FAILED, REPORT_DELAYED, REPORT_DELIVERED, REPORT_RELAYED, REPORT_EXPANDED };
 
 struct report_rcpt {
 	const char *rcpt;       /* the address mail was for (Final-Recipient), no brackets */

@@ -5,7 +5,7 @@ load helper
 load servers
 load queue
 
-setup() { setup_queue; }
+setup() { setup_queue; REPORTS=$BATS_TEST_TMPDIR/reports; }
 
 # --- what may leave ---
 
@@ -309,6 +309,82 @@ RCPT TO:<ann@far.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a1
 RCPT TO:<eve@far.example> NOTIFY=NEVER
 RCPT TO:<joe@far.example> NOTIFY=NEVER' ]
 	[ "$(taken)" = 1 ]
+}
+
+# in_aliases LINE...: the aliases of example.test.  told: what bob has been told, "Action of", sorted, and in $REPORTS in full; his mail is gone then.  asked ADDRESS: the
+# parameters of its RCPT.
+in_aliases() {
+	printf '%s\n' "$@" >"$ROOT/example.test/.aliases"
+	chmod 644 "$ROOT/example.test/.aliases"
+	owned
+}
+told() {
+	local f
+	for f in $(box bob); do report "$f" && rm "$f"; done >"$REPORTS"
+	grep -E '^(Final-Recipient|Action)' "$REPORTS" | paste - - | sed 's/.*; \(.*\)\tAction: \(.*\)/\2 \1/' | sort
+}
+asked() { grep "^RCPT TO:<$1>" "$REMOTE/heard" | tr -d '\r' | sed 's/[^>]*>//'; }
+
+@test "a list with an owner is where the mail has arrived, whoever its members are; what the sender said for himself goes no further (RFC 3461 5.2.7.1)" {
+	remote mx never close PIPELINING DSN
+	relay_to
+	in_aliases 'list: far@far.example' 'owner-list: postmaster' 'both: ann, far@far.example' 'owner-both: postmaster' 'one: list'
+	mkdir "$ROOT/example.test/ann"
+	owned
+	local list
+	for list in list both one; do
+		lay 'bob@example.test RET=FULL ENVID=q1' "$list@example.test NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x"
+		run_at 0
+		queue_empty
+		[ "$(told)" = "delivered $list@example.test" ]
+		grep -q '^Original-Envelope-Id: q1' "$REPORTS"
+		[ "$(grep '^MAIL' "$REMOTE/heard" | tr -d '\r' | sed 's/ SIZE=[0-9]*//')" = "MAIL FROM:<owner-${list/one/list}@example.test>" ]
+		grep -q '^RCPT TO:<far@far.example>.$' "$REMOTE/heard"
+		rm "$REMOTE/heard"
+	done
+	# a list among others is one of several
+	in_aliases 'list: far@far.example' 'owner-list: postmaster' 'more: list, eve@far.example'
+	lay 'bob@example.test RET=FULL ENVID=q1' 'more@example.test NOTIFY=SUCCESS,FAILURE'
+	run_at 0
+	[ "$(told)" = 'expanded more@example.test' ]
+	[ -z "$(asked far@far.example)" ]
+	[[ $(asked eve@far.example) == ' NOTIFY=FAILURE'* ]]
+	[ "$(grep '^MAIL' "$REMOTE/heard" | tr -d '\r' | sed 's/ SIZE=[0-9]*//' | sort)" = 'MAIL FROM:<bob@example.test> RET=FULL ENVID=q1
+MAIL FROM:<owner-list@example.test>' ]
+}
+
+@test "an alias of several is answered once with \"expanded\", and its members are not asked for success; an alias of one passes all on (RFC 3461 5.2.7.2, 5.2.7.3)" {
+	remote mx never close PIPELINING DSN
+	relay_to
+	in_aliases 'many: far1@far.example, far2@far.example' 'mixed: ann, far3@far.example' 'ours: ann, postmaster' 'one: far4@far.example' 'two: one' 'twice: far5@far.example, also' \
+		'also: far5@far.example' 'left: far6@far.example, nobody@example.test' 'here: ann'
+	mkdir "$ROOT/example.test/ann"
+	owned
+	lay 'bob@example.test ENVID=q1' 'many@example.test NOTIFY=SUCCESS ORCPT=rfc822;m' 'mixed@example.test NOTIFY=SUCCESS,FAILURE' 'ours@example.test NOTIFY=SUCCESS,DELAY' \
+		'two@example.test NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o' 'twice@example.test NOTIFY=SUCCESS' 'left@example.test NOTIFY=SUCCESS' 'here@example.test NOTIFY=SUCCESS'
+	run_at 0
+	queue_empty
+	[ "$(told)" = 'delivered here@example.test
+expanded many@example.test
+expanded mixed@example.test
+expanded ours@example.test' ]
+	[ "$(grep -c '^Status: 2' "$REPORTS")" = 4 ]
+	[ "$(asked far1@far.example)" = ' NOTIFY=NEVER ORCPT=rfc822;m' ]
+	[ "$(asked far2@far.example)" = ' NOTIFY=NEVER ORCPT=rfc822;m' ]
+	[[ $(asked far3@far.example) == ' NOTIFY=FAILURE'* ]]
+	[ "$(asked far4@far.example)" = ' NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o' ]
+	[[ $(asked far5@far.example) == ' NOTIFY=SUCCESS'* ]]
+	[[ $(asked far6@far.example) == ' NOTIFY=SUCCESS'* ]]
+	[ "$(grep '^MAIL' "$REMOTE/heard" | tr -d '\r' | sed 's/ SIZE=[0-9]*//')" = 'MAIL FROM:<bob@example.test> ENVID=q1' ]
+	# nobody has asked
+	lay bob@example.test many@example.test 'mixed@example.test NOTIFY=FAILURE'
+	run_at 0
+	[ -z "$(told)" ]
+	# nobody is told for the null sender
+	lay '' 'many@example.test NOTIFY=SUCCESS'
+	run_at 0
+	queue_empty
+	[ -z "$(box postmaster | xargs -r grep -l expanded)" ]
 }
 
 @test "never a report of a report: one that cannot be delivered goes to postmaster, or is dropped" {

@@ -17,7 +17,7 @@ static struct report r = { .hostname = "mx.example.test", .to = "alice@example.t
 
 static void set_rcpt(struct report_rcpt *to, const char *name, const char *value)
 {
-	static const char *const actions[] = { "failed", "delayed", "delivered", "relayed" };
+	static const char *const actions[] = { "failed", "delayed", "delivered", "relayed", "expanded" };
 	if (strcmp(name, "orcpt") == 0) to->orcpt = value;
 	else if (strcmp(name, "status") == 0) to->status = value;
 	else if (strcmp(name, "host") == 0) to->host = value;
@@ -25,7 +25,7 @@ static void set_rcpt(struct report_rcpt *to, const char *name, const char *value
 	else if (strcmp(name, "said") == 0) to->said = atoi(value);
 	else if (strcmp(name, "last") == 0) to->last = atoll(value);
 	else if (strcmp(name, "action") != 0) exit(64);
-	for (enum report_action a = 0; strcmp(name, "action") == 0 && a <= REPORT_RELAYED; a++)
+	for (enum report_action a = 0; strcmp(name, "action") == 0 && a <= REPORT_EXPANDED; a++)
 		if (strcmp(value, actions[a]) == 0) to->action = a;
 }
 

@@ -97,6 +97,8 @@ read_it() {
 	read_it <<<'assert msg["Subject"] == "Delivered mail" and fields[1]["action"] == "delivered" and "was delivered to" in text and "will-retry-until" not in fields[1]'
 	report 7BIT rcpt=bob@example.org action=relayed status=2.1.9
 	read_it <<<'assert msg["Subject"] == "Mail passed on" and fields[1]["action"] == "relayed" and "does not report" in text'
+	report 7BIT rcpt=team@example.org action=expanded
+	read_it <<<'assert msg["Subject"] == "Mail passed on to several addresses" and fields[1]["action"] == "expanded" and fields[1]["status"] == "2.0.0" and "<team@example.org>" in text'
 	report 7BIT rcpt=a@b.test action=relayed rcpt=c@d.test action=failed rcpt=e@f.test action=delayed rcpt=g@h.test action=delivered rcpt=i@j.test action=failed
 	read_it <<-'E'
 		assert msg["Subject"] == "Report about your mail"

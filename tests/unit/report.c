@@ -79,6 +79,8 @@ static void test_told(void)
 		{ false, { .rcpt = "b@x.org", .status = "5.1.1" }, "\r\nStatus: 5.1.1\r\n" },
 		{ false, { .rcpt = "b@x.org", .status = "4.4.7", .action = REPORT_DELAYED }, "\r\nAction: delayed\r\nStatus: 4.4.7\r\nWill-Retry-Until: Tue, 6 Jan 2026 00:00:00 +0000\r\n" },
 		{ false, { .rcpt = "b@x.org", .status = "2.1.5", .action = REPORT_RELAYED }, "\r\nAction: relayed\r\nStatus: 2.1.5\r\n\r\n--" },
+		{ false, { .rcpt = "b@x.org", .action = REPORT_EXPANDED }, "\r\nAction: expanded\r\nStatus: 2.0.0\r\n\r\n--" },
+		{ false, { .rcpt = "b@x.org", .action = REPORT_EXPANDED }, "  <b@x.org>\r\n\r\nYou are not told when" },
 		{ false, { .rcpt = "b@x.org", .status = "2.1.5\r\n", .action = REPORT_DELIVERED }, "\r\nAction: delivered\r\nStatus: 2.0.0\r\n\r\n--" },
 		{ false, { .rcpt = "b@x.org", .status = "5.1.1000" }, "\r\nStatus: 5.0.0\r\n" },
 		{ false, { .rcpt = "b@x.org", .status = "5.1." }, "\r\nStatus: 5.0.0\r\n" },
@@ -125,6 +127,7 @@ static void test_header(void)
 	static const struct { enum report_action a, b; const char *want; } subjects[] = {
 		{ REPORT_FAILED, REPORT_FAILED, "\r\nSubject: Undelivered mail\r\n" }, { REPORT_DELAYED, REPORT_DELAYED, "\r\nSubject: Delayed mail, still being tried\r\n" },
 		{ REPORT_DELIVERED, REPORT_DELIVERED, "\r\nSubject: Delivered mail\r\n" }, { REPORT_RELAYED, REPORT_RELAYED, "\r\nSubject: Mail passed on\r\n" },
+		{ REPORT_EXPANDED, REPORT_EXPANDED, "\r\nSubject: Mail passed on to several addresses\r\n" },
 		{ REPORT_FAILED, REPORT_DELAYED, "\r\nSubject: Report about your mail\r\n" },
 	};
 	static const struct { const char *envid, *want; } ids[] = {
@@ -273,7 +276,7 @@ static void test_anything(void)
 		struct report r = plain(rcpt, 1 + random_next(&seed) % RCPTS);
 		for (size_t k = 0; k < r.count; k++) {
 			char (*t)[SIZE] = texts[k];
-			rcpt[k] = (struct report_rcpt){ .rcpt = anything(&seed, t[0], SIZE), .orcpt = anything(&seed, t[1], SIZE), .action = random_next(&seed) % 4,
+			rcpt[k] = (struct report_rcpt){ .rcpt = anything(&seed, t[0], SIZE), .orcpt = anything(&seed, t[1], SIZE), .action = random_next(&seed) % 5,
 				.status = anything(&seed, t[2], SIZE), .host = anything(&seed, t[3], SIZE), .text = anything(&seed, t[4], SIZE), .said = random_next(&seed) % 2,
 				.last = (time_t)(random_next(&seed) % 2) };
 		}

@@ -238,7 +238,7 @@ static const char *options(struct sending *s, int argc, char **argv)
 		case 'm': s->mx = optarg; break;
 		case 'f': l->from = strcmp(optarg, "<>") == 0 ? "" : optarg; break;
 		case 'N': good = dsn_notify(&dsn, optarg); break;
-		case 'O': good = dsn_orcpt(&dsn, optarg); break;
+		case 'O': good = dsn_orcpt(&dsn, optarg, true); break;
 		case 'R': good = dsn_ret(&l->dsn, optarg); break;
 		case 'V': good = dsn_envid(&l->dsn, optarg); break;
 		case 's': good = number_parse(optarg, &size); l->size = size; break;

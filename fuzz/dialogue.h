@@ -285,7 +285,7 @@ static inline int model_rcpt_params(const struct dialogue *d, char *rest)
 	while ((more = param_next(&rest, &keyword, &value)) > 0) {
 		bool *seen = strcasecmp(keyword, "NOTIFY") == 0 ? &notify : strcasecmp(keyword, "ORCPT") == 0 ? &orcpt : NULL;
 		if (!d->lmtp || !seen) return 555;
-		if (*seen || !value || !(seen == &notify ? dsn_notify(&dsn, value) : dsn_orcpt(&dsn, value))) return 501;
+		if (*seen || !value || !(seen == &notify ? dsn_notify(&dsn, value) : dsn_orcpt(&dsn, value, d->smtputf8))) return 501;
 		*seen = true;
 	}
 	return more < 0 ? 501 : 0;

@@ -23,7 +23,12 @@ struct dsn_rcpt {
 bool dsn_ret(struct dsn_mail *d, const char *value);
 bool dsn_envid(struct dsn_mail *d, const char *value);
 bool dsn_notify(struct dsn_rcpt *d, const char *value);
-bool dsn_orcpt(struct dsn_rcpt *d, const char *value);
+bool dsn_orcpt(struct dsn_rcpt *d, const char *value, bool utf8);      /* utf8: in a transaction with SMTPUTF8, where "utf-8;" may have octets above 127 (RFC 6533 3) */
+
+/* The same in seven bits, each character above 127 as \x{HEX} (utf-8-addr-xtext); false if there is no room for it.  */
+bool dsn_orcpt_ascii(char out[DSN_ORCPT + 1], const char *orcpt);
+/* ORCPT= for an address (valid UTF-8) that mail was for, in seven bits; none if there is no room for it.  */
+void dsn_orcpt_from(struct dsn_rcpt *d, const char *address);
 
 /* What two wish together: all that either does; NEVER only if both do.  0 stands for failures and delays.  */
 unsigned dsn_notify_both(unsigned a, unsigned b);

@@ -74,7 +74,7 @@ static const struct reply *param_notify(struct session *s, const char *value)
 
 static const struct reply *param_orcpt(struct session *s, const char *value)
 {
-	return value && dsn_orcpt(&s->dsn, value) ? NULL : REPLY(BAD_PARAMETER);
+	return value && dsn_orcpt(&s->dsn, value, s->tx.smtputf8) ? NULL : REPLY(BAD_PARAMETER);
 }
 
 struct param {

@@ -215,6 +215,7 @@ void hop_mail(struct hop *h, const struct hop_mail *mail)
 	}
 	io_puts(&h->io, "\r\n");
 	h->began = h->mail_due = true;
+	h->mail_utf8 = h->smtputf8 && mail->smtputf8;
 	h->mail_reply.reply.code = 250;
 	h->failure = h->open ? NULL : REPLY(LOCAL_ERROR);
 	h->accepted = 0;
@@ -228,16 +229,17 @@ static bool sender_refused(const struct hop *h) { return !h->pipelining && !good
 
 void hop_rcpt(struct hop *h, const char *rcpt, const struct dsn_rcpt *dsn)
 {
-	char notify[DSN_NOTIFY] = "";
+	char notify[DSN_NOTIFY] = "", ascii[DSN_ORCPT + 1];
 	if (sender_refused(h)) return;
+	const char *orcpt = !h->dsn || !dsn ? "" : h->mail_utf8 ? dsn->orcpt : dsn_orcpt_ascii(ascii, dsn->orcpt) ? ascii : "";
 	if (h->dsn && dsn) dsn_notify_text(notify, dsn->notify);
 	io_puts(&h->io, "RCPT TO:<");
 	io_puts(&h->io, rcpt);
 	io_puts(&h->io, ">");
 	io_puts(&h->io, notify);
-	if (h->dsn && dsn && *dsn->orcpt) {
+	if (*orcpt) {
 		io_puts(&h->io, " ORCPT=");
-		io_puts(&h->io, dsn->orcpt);
+		io_puts(&h->io, orcpt);
 	}
 	io_puts(&h->io, "\r\n");
 }

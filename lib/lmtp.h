@@ -27,6 +27,7 @@ struct hop {
 	/* the transaction */
 	bool mail_due;          /* MAIL is out, and nobody has asked for its answer */
 	bool began;             /* MAIL is out */
+	bool mail_utf8;         /* and had SMTPUTF8 */
 	bool in_data;           /* DATA was answered 354 */
 	bool line_start;        /* in DATA: the next octet starts a line */
 	unsigned accepted;      /* recipients that will have an answer each */

@@ -387,6 +387,30 @@ expanded ours@example.test' ]
 	[ -z "$(box postmaster | xargs -r grep -l expanded)" ]
 }
 
+@test "ORCPT beyond ASCII is for a transaction with SMTPUTF8; without, it goes out in seven bits (RFC 6533 3)" {
+	local to='<joe@far.example>'
+	run -0 say 'MAIL FROM:<a@b.example>' "RCPT TO:<bob@example.test> ORCPT=utf-8;grün@far.example" "RCPT TO:<bob@example.test> ORCPT=rfc822;grün@far.example" \
+		'RCPT TO:<bob@example.test> ORCPT=utf-8;gr\x{FC}n@far.example' RSET "MAIL FROM:<a@b.example> ENVID=grün" 'MAIL FROM:<a@b.example> SMTPUTF8' \
+		"RCPT TO:<bob@example.test> ORCPT=utf-8;grün@far.example" "RCPT TO:<bob@example.test> ORCPT=rfc822;grün@far.example"
+	[ "$(cut -d ' ' -f 1,2 <<<"$output" | paste -sd ,)" = '250 2.1.0,501 5.5.4,501 5.5.4,250 2.1.5,250 2.0.0,501 5.5.4,250 2.1.0,250 2.1.5,501 5.5.4' ]
+	remote mx never close
+	post() { clean_env timeout 60 "$CLIENT" -C /dev/null -o hostname=c.example -o tls_policy=none --send --to "127.0.0.1:$PORT" -f a@b.example "$@" < <(printf 'Subject: x\n\nhello\n'); }
+	post --orcpt "utf-8;grün+\\x{FC}@far.example" joe@far.example
+	post --utf8 --orcpt "utf-8;grün@far.example" joe@far.example
+	[ "$(grep '^RCPT' "$REMOTE/heard" | tr -d '\r')" = "RCPT TO:$to ORCPT=utf-8;gr\\x{FC}n\\x{2B}\\x{FC}@far.example
+RCPT TO:$to ORCPT=utf-8;grün@far.example" ]
+	stop_all
+	# and through the queue as it came
+	remote mx never close
+	relay_to
+	lay 'bob@example.test SMTPUTF8' "joe@far.example ORCPT=utf-8;grün@far.example"
+	lay bob@example.test 'joe@far.example ORCPT=utf-8;gr\x{FC}n@far.example'
+	run_at 0
+	queue_empty
+	[ "$(grep '^RCPT' "$REMOTE/heard" | tr -d '\r' | tail -n 2 | sort)" = "RCPT TO:$to ORCPT=utf-8;gr\\x{FC}n@far.example
+RCPT TO:$to ORCPT=utf-8;grün@far.example" ]
+}
+
 @test "never a report of a report: one that cannot be delivered goes to postmaster, or is dropped" {
 	remote mx never close
 	relay_to

@@ -71,10 +71,12 @@ static const struct reply *place_report(struct delivery *d, const struct asked *
 	return delivery_add_remote(d, &r);
 }
 
-/* What the places of an address are asked for, of what the sender has asked: one report of success is enough (RFC 3461 5.2.7.3 (c)).  */
-static struct dsn_rcpt passed_on(const struct asked *a, enum fate f)
+/* What the places of an address are asked for, of what the sender has asked: one report of success is enough (RFC 3461 5.2.7.3 (c)); and who gets one about an address that
+ * he has never heard of is told the one that he wrote to (5.2.1 (d)).  */
+static struct dsn_rcpt passed_on(const struct expander *x, const struct asked *a, enum fate f)
 {
 	struct dsn_rcpt dsn = *a->dsn;
+	if (x->count > 1 && !*dsn.orcpt) dsn_orcpt_from(&dsn, a->rcpt->text);
 	if (f == FATE_SEVERAL) dsn.notify = dsn.notify == NOTIFY_SUCCESS ? NOTIFY_NEVER : dsn.notify & ~(unsigned)NOTIFY_SUCCESS;
 	return dsn;
 }
@@ -98,7 +100,7 @@ const struct reply *place_recipient(struct delivery *d, struct expander *x, cons
 	struct delivery_mark mark = delivery_mark(d);
 	const struct reply *r = expand(x, a->rcpt);
 	enum fate f = fate(x);
-	struct dsn_rcpt dsn = passed_on(a, f);
+	struct dsn_rcpt dsn = passed_on(x, a, f);
 	bool external = mark.jobs > 0;
 	for (size_t i = 0; !r && i < x->count; i++) external |= is_external(&x->node[i]);
 	if (!r && external && (mark.named > 0 || mark.remotes > 0)) r = REPLY(ALONE);

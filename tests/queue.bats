@@ -387,6 +387,31 @@ expanded ours@example.test' ]
 	[ -z "$(box postmaster | xargs -r grep -l expanded)" ]
 }
 
+@test "who has written to an alias is told of it, not only of the address behind; a list with an owner tells its owner of the member alone" {
+	remote mx '<far@' '550 5.1.1 no such user'
+	relay_to
+	mkdir "$ROOT/example.test/ann"
+	in_aliases 'one+x: far@far.example' "grün: far@far.example" 'list: far@far.example' 'owner-list: ann'
+	lay 'bob@example.test SMTPUTF8' One+x@example.test
+	lay 'bob@example.test SMTPUTF8' "grün@example.test"
+	lay 'bob@example.test SMTPUTF8' 'one+x@example.test ORCPT=rfc822;mine@b.example' far@far.example
+	lay 'bob@example.test SMTPUTF8' list@example.test
+	run_at 0
+	queue_empty
+	[ "$(grep '^RCPT TO:<far@' "$REMOTE/heard" | tr -d '\r' | LC_ALL=C sort)" = 'RCPT TO:<far@far.example>
+RCPT TO:<far@far.example> ORCPT=rfc822;One+2Bx@example.test
+RCPT TO:<far@far.example> ORCPT=rfc822;mine@b.example
+RCPT TO:<far@far.example> ORCPT=utf-8;gr\x{FC}n@example.test' ]
+	for f in $(box bob); do cat "$f"; done >"$BATS_TEST_TMPDIR/all"
+	[ "$(grep '^Original-Recipient: ' "$BATS_TEST_TMPDIR/all" | tr -d '\r' | LC_ALL=C sort)" = "Original-Recipient: rfc822; One+x@example.test
+Original-Recipient: rfc822; mine@b.example
+Original-Recipient: utf-8; grün@example.test" ]
+	[ "$(grep -c 'where mail for .* goes' "$BATS_TEST_TMPDIR/all")" = 3 ]
+	grep -q 'where mail for One+x@example.test goes' "$BATS_TEST_TMPDIR/all"
+	refute grep -q Original-Recipient "$(box ann)"
+	grep -q '^Final-Recipient: rfc822; far@far.example' "$(box ann)"
+}
+
 @test "ORCPT beyond ASCII is for a transaction with SMTPUTF8; without, it goes out in seven bits (RFC 6533 3)" {
 	local to='<joe@far.example>'
 	run -0 say 'MAIL FROM:<a@b.example>' "RCPT TO:<bob@example.test> ORCPT=utf-8;grün@far.example" "RCPT TO:<bob@example.test> ORCPT=rfc822;grün@far.example" \
@@ -407,7 +432,7 @@ RCPT TO:$to ORCPT=utf-8;grün@far.example" ]
 	lay bob@example.test 'joe@far.example ORCPT=utf-8;gr\x{FC}n@far.example'
 	run_at 0
 	queue_empty
-	[ "$(grep '^RCPT' "$REMOTE/heard" | tr -d '\r' | tail -n 2 | sort)" = "RCPT TO:$to ORCPT=utf-8;gr\\x{FC}n@far.example
+	[ "$(grep '^RCPT' "$REMOTE/heard" | tr -d '\r' | tail -n 2 | LC_ALL=C sort)" = "RCPT TO:$to ORCPT=utf-8;gr\\x{FC}n@far.example
 RCPT TO:$to ORCPT=utf-8;grün@far.example" ]
 }
 

@@ -174,6 +174,14 @@ static const char *goes_to(const struct remote *r) { return *r->destination ? r-
 
 static enum entry_state state_of(const struct remote *r) { return *r->destination ? ENTRY_TODO : r->expanded ? ENTRY_EXPANDED : ENTRY_DELIVERED; }
 
+/* One that was named twice is one recipient.  */
+static size_t count_once(struct remote *const *r, size_t n)
+{
+	size_t once = 0;
+	for (size_t i = 0; i < n; i++) once += !r[i]->first;
+	return once;
+}
+
 static void entry_file(char out[ENTRY_NAME], const struct outgoing *o, size_t k, time_t now, const char *destination)
 {
 	char key[ENTRY_KEY];
@@ -193,7 +201,7 @@ static int write_entry(struct outgoing *o, struct remote *const *r, size_t n, ui
 	if (f.fd < 0) return errno;
 	const struct dsn_mail none = { 0 }, *dsn = r[0]->owner ? &none : &o->dsn;
 	entry_compose(&sink, &(struct entry){ .id = o->base, .sender = r[0]->sender, .destination = goes_to(r[0]), .envid = dsn->envid, .head = head, .arrived = now, .octets = octets,
-		.full = dsn->ret == 'F', .headers = dsn->ret == 'H', .eightbit = o->eightbit, .utf8 = o->utf8 });
+		.count = count_once(r, n), .full = dsn->ret == 'F', .headers = dsn->ret == 'H', .eightbit = o->eightbit, .utf8 = o->utf8 });
 	for (size_t i = 0; i < n; i++)
 		if (!r[i]->first) entry_compose_rcpt(&sink, &(struct entry_rcpt){ .address = r[i]->address, .orcpt = r[i]->dsn.orcpt, .notify = r[i]->dsn.notify, .state = state_of(r[i]), .text = NULL });
 	flush(&f);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* The letters in front of the fields.  The first and the last that are not a recipient's have a fixed place in the order; unknown ones are an error: a newer version wrote them.  */
-static const char magic[] = "smtp-queue 1";
+static const char magic[] = "smtp-queue 2";
 enum { COUNTS = 32, STATE = 1 + 12 + ENTRY_TEXT };
 
 /* --- composing --- */
@@ -50,6 +50,7 @@ void entry_compose(const struct entry_sink *s, const struct entry *e)
 	text_field(s, 'h', e->head);
 	snprintf(flags, sizeof flags, "%s%s%s%s", e->full ? "F" : "", e->headers ? "H" : "", e->eightbit ? "8" : "", e->utf8 ? "U" : "");
 	text_field(s, 'b', flags);
+	number_field(s, 'm', e->count);
 	counts(text, e);
 	field(s, 'c', text, COUNTS);
 }
@@ -104,6 +105,7 @@ static bool take(struct entry *e, char letter, char *value, size_t n)
 	case 'h': return e->head = value, n <= ENTRY_HEAD;
 	case 'a': return number(value, 1ULL << 40, &x) && (e->arrived = (time_t)x, true);
 	case 's': return number(value, 1ULL << 62, &x) && (e->octets = x, true);
+	case 'm': return number(value, ENTRY_RECIPIENTS, &x) && (e->members = (size_t)x, true);
 	case 'b':
 		e->full = strchr(value, 'F');
 		e->headers = strchr(value, 'H');
@@ -184,7 +186,7 @@ bool entry_read(struct entry *e, int fd)
 		if (!r->orcpt) r->orcpt = "";
 		good = strchr("ront", *f) ? take_rcpt(e, r, *f, f + 1, len) : take(e, *f, f + 1, len);
 	}
-	if (!good || errno || !e->sender || !e->destination || !e->counts_at) return errno = EBADMSG, false;
+	if (!good || errno || !e->sender || !e->destination || !e->counts_at || e->count != e->members) return errno = EBADMSG, false;
 	return true;
 }
 

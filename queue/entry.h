@@ -57,13 +57,13 @@ struct entry {
 	bool warned;                    /* the sender was told of the delay */
 	unsigned attempts;
 	off_t counts_at;
-	size_t count;
+	size_t count, members;          /* recipients that there are, and that its head tells of: cut between two of them, it would else be taken for a whole one */
 	struct entry_rcpt *rcpt;
 };
 
 /* Composing: a piece at a time, to `write`, which keeps its own errors.  */
 struct entry_sink { void (*write)(void *ctx, const char *p, size_t n); void *ctx; };
-void entry_compose(const struct entry_sink *s, const struct entry *e);         /* all but the recipients */
+void entry_compose(const struct entry_sink *s, const struct entry *e);         /* all but the recipients, of which there will be e->count */
 void entry_compose_rcpt(const struct entry_sink *s, const struct entry_rcpt *r);
 
 /* Read the file `fd`, whole.  False: it is no entry (errno EBADMSG), or cannot be read.  entry_free in either case.  */

@@ -148,6 +148,17 @@ time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
 	log_has 'strange.* is on hold'
 }
 
+@test "an entry that is cut between two recipients is put on hold, not taken for a whole one with fewer" {
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example ann@far.example bob@far.example
+	entry=$(find "$QUEUE/new" -type f)
+	truncate -s "$(grep -abo '[0-9]*:rann@' "$entry" | cut -d: -f1)" "$entry"
+	run -0 soon run
+	[ "$(taken) $(find "$QUEUE/hold" -type f | wc -l)" = '0 1' ]
+	log_has 'is no entry of this version; it is on hold'
+}
+
 # --- clocks ---
 
 @test "the clock was months ahead when a message came, and is right again: it does not wait for that time, nor its host" {

@@ -217,7 +217,9 @@ int entry_mark(struct entry *e, int fd, size_t i, enum entry_state state, const 
 	memcpy(r->text, out + 13, ENTRY_TEXT);
 	r->text[ENTRY_TEXT - 1] = '\0';
 	int error = write_at(fd, out, STATE, r->at);
-	return error ? error : fdatasync(fd) == 0 ? 0 : errno;
+	if (!error && fdatasync(fd) != 0) error = errno;
+	e->unwritten |= error != 0;
+	return error;
 }
 
 int entry_count(struct entry *e, int fd)

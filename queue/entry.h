@@ -55,6 +55,7 @@ struct entry {
 	bool full, headers;             /* RET= */
 	bool eightbit, utf8;
 	bool warned;                    /* the sender was told of the delay */
+	bool unwritten;                 /* an entry_mark has failed: the file tells less than the rest of this */
 	unsigned attempts;
 	off_t counts_at;
 	size_t count, members;          /* recipients that there are, and that its head tells of: cut between two of them, it would else be taken for a whole one */

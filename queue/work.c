@@ -264,6 +264,15 @@ static void put_aside(const struct spool *s, struct entry_id *id, int error)
 	if (error == EBADMSG) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
 }
 
+/* What was said cannot be written down: in its place the entry would be sent again with every pass, for ever.  */
+static bool hold_unwritten(const struct spool *s, struct entry_id *id)
+{
+	bool held = spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
+	if (held) log_line(LEVEL_ERROR, "%s is on hold: it may have been sent in part, and that could not be written down; see to the disk, then smtp-queue show, and release or remove it", id->key);
+	else log_line(LEVEL_ERROR, "%s may be sent again with each pass, for it cannot be put on hold either: %s; see to the disk", id->key, strerror(errno));
+	return held;
+}
+
 /* False if it stays as due as it was: then it must not be taken up again at once.  */
 static bool lay_down(const struct spool *s, struct entry_id *id, struct entry *e, int fd, bool attempted, time_t until)
 {
@@ -284,43 +293,58 @@ static bool remove_it(const struct spool *s, const struct entry_id *id)
 	return false;
 }
 
+/* The message of an entry that has to be sent is not there.  */
+static void no_message(const struct spool *s, struct entry_id *id, int error)
+{
+	log_line(LEVEL_ERROR, "the message of %s cannot be opened: %s%s", id->key, strerror(error), error == ENOENT ? "; it is on hold" : "");
+	if (error == ENOENT) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
+}
+
+/* Where there is no room for what will be said, as on a full disk that copies what is written: it is known before anything is sent.  */
+static bool can_write(struct client *c, struct entry *e, int fd, const struct entry_id *id)
+{
+	int error = entry_count(e, fd);
+	if (error) log_line(LEVEL_ERROR, "%s waits, for what became of it could not be written down: %s", id->key, strerror(error));
+	c->unwritten |= error != 0;
+	return !error;
+}
+
+/* False if it stays as due as it was.  */
+static bool put_away(const struct spool *s, struct entry_id *id, struct entry *e, int fd, bool attempted, time_t until)
+{
+	bool open = entry_open(e);
+	if (!open && remove_it(s, id)) return true;
+	if (e->unwritten) return hold_unwritten(s, id);
+	return open && lay_down(s, id, e, fd, attempted, until);
+}
+
+static enum work_result work_on(const struct spool *s, struct client *c, struct entry_id *id, struct entry *e, int fd, int message, bool attempting, time_t until)
+{
+	bool answered = true, attempted = attempting && entry_todo(e);
+	snprintf(c->id, sizeof c->id, "%s", e->id);
+	if (attempted) answered = attempt(s, c, e, fd, message);
+	if (!e->unwritten) look_at_clock(s, e, fd, message);
+	if (!e->unwritten || !entry_todo(e)) notice_final(s, e, fd, message);
+	c->unwritten |= e->unwritten;
+	bool laid = put_away(s, id, e, fd, attempted, until), down = !answered && holds_for_all(s->cf, e);
+	*c->id = '\0';
+	return !laid ? WORK_GONE : down ? WORK_DOWN : answered ? WORK_DONE : WORK_APART;
+}
+
 static enum work_result one(const struct spool *s, struct client *c, struct entry_id *id, bool attempting, time_t until)
 {
 	struct entry e;
-	int fd = spool_claim(s, SPOOL_WAIT, id), message;
+	enum work_result result = WORK_GONE;
+	int fd = spool_claim(s, SPOOL_WAIT, id), message = -1;
 	if (fd < 0 && errno != EWOULDBLOCK && errno != ENOENT) log_line(LEVEL_ERROR, "%s cannot be opened: %s", id->key, strerror(errno));
 	if (fd < 0) return WORK_GONE;
-	if (!entry_read(&e, fd)) {
-		put_aside(s, id, errno);
-		entry_free(&e);
-		close(fd);
-		return WORK_GONE;
-	}
-	message = spool_message(s, id);
-	bool answered = true, attempted = false, laid = true;
-	if (message < 0 && entry_todo(&e)) {
-		bool gone = errno == ENOENT;
-		log_line(LEVEL_ERROR, "the message of %s cannot be opened: %s%s", id->key, strerror(errno), gone ? "; it is on hold" : "");
-		if (gone) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
-		entry_free(&e);
-		close(fd);
-		return WORK_GONE;
-	}
-	snprintf(c->id, sizeof c->id, "%s", e.id);
-	if (attempting && entry_todo(&e)) {
-		answered = attempt(s, c, &e, fd, message);
-		attempted = true;
-	}
-	look_at_clock(s, &e, fd, message);
-	notice_final(s, &e, fd, message);
-	if (!entry_open(&e)) laid = remove_it(s, id);
-	else laid = lay_down(s, id, &e, fd, attempted, until);
-	bool down = !answered && holds_for_all(s->cf, &e);
-	*c->id = '\0';
+	if (!entry_read(&e, fd)) put_aside(s, id, errno);
+	else if ((message = spool_message(s, id)) < 0 && entry_todo(&e)) no_message(s, id, errno);
+	else if (can_write(c, &e, fd, id)) result = work_on(s, c, id, &e, fd, message, attempting, until);
 	entry_free(&e);
 	if (message >= 0) close(message);
 	close(fd);
-	return !laid ? WORK_GONE : down ? WORK_DOWN : answered ? WORK_DONE : WORK_APART;
+	return result;
 }
 
 enum work_result work(const struct spool *s, struct entry_id *ids, size_t n, bool attempting, time_t until)

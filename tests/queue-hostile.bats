@@ -319,20 +319,27 @@ at_third() {
 
 seen() { [ -z "$(ls "$QUEUE/new")" ]; }
 
-@test "what a server has said cannot be written down: nothing more is sent in this pass" {
+# preload C-SOURCE: put in front of smtp-queue's processes by `broken`.
+preload() {
 	ldd "$QUEUE_PROGRAM" 2>/dev/null | grep -q libc.so && ! grep -q __asan_init "$QUEUE_PROGRAM" || skip "no library can be put in front of this program"
+	echo "$1" >"$BATS_TEST_TMPDIR/broken.c"
+	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/broken.so" "$BATS_TEST_TMPDIR/broken.c"
+	chmod 755 "$BATS_TEST_TMPDIR/broken.so"
+}
+broken() { clean_env SMTP_LOG=stderr LD_PRELOAD="$BATS_TEST_TMPDIR/broken.so" timeout 60 "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" "$@" 2>>"$LOG"; }
+no_sync='#include <errno.h>
+int fdatasync(int fd) { (void)fd; errno = EIO; return -1; }'
+held() { find "$QUEUE/hold" -type f | wc -l; }
+
+@test "what a server has said cannot be written down: nothing more is sent in this pass" {
+	preload "$no_sync"
 	remote mx never close
 	relay_to
 	ROUTE+=(-o queue_parallel=1)
-	local status=0
 	for i in 1 2 3 4 5; do lay a@b.example joe@far.example; done
-	printf '#include <errno.h>\nint fdatasync(int fd) { (void)fd; errno = EIO; return -1; }\n' >"$BATS_TEST_TMPDIR/broken.c"
-	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/broken.so" "$BATS_TEST_TMPDIR/broken.c"
-	chmod 755 "$BATS_TEST_TMPDIR/broken.so"
-	clean_env SMTP_LOG=stderr LD_PRELOAD="$BATS_TEST_TMPDIR/broken.so" timeout 60 "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" run 2>>"$LOG" || status=$?
-	[ "$status" = 75 ]
-	# a crash would have it sent again, and with it whatever else was sent meanwhile; without one its entry goes
-	[ "$(taken) $(waiting)" = '1 4' ]
+	run -75 broken run
+	# a crash would have it sent again, and with it whatever else was sent meanwhile; without one its entry, of which nothing is left, goes
+	[ "$(taken) $(waiting) $(held)" = '1 4 0' ]
 	[ "$(grep -c 'cannot write down what became of a recipient: Input/output error' "$LOG")" = 1 ]
 	run_at 0
 	[ "$(taken) $(waiting)" = '5 0' ]
@@ -358,6 +365,53 @@ seen() { [ -z "$(ls "$QUEUE/new")" ]; }
 		queue remove all
 		stop_all
 	done
+}
+
+@test "what a server has said cannot be written down, and something is still to be done: the entry is on hold, and not sent again with each pass" {
+	preload "$no_sync"
+	remote mx never close
+	relay_to
+	ROUTE+=(-o queue_parallel=1)
+	lay a@b.example joe@far.example ann@far.example
+	lay a@b.example bob@near.example sue@near.example
+	run -75 broken run
+	[ "$(taken) $(waiting) $(held)" = '1 2 1' ]
+	key=$(find "$QUEUE/hold" -type f | sed 's/.*\/[0-9]*\.//; s/\.[^.]*$//')
+	log_has "$key is on hold: .* smtp-queue show, and release or remove it"
+	for i in 1 2 3; do run_at $((i * 2400)); done
+	[ "$(taken) $(waiting) $(held)" = '2 1 1' ]
+	run -0 queue release "$key"
+	run_at 0
+	[ "$(taken) $(waiting)" = '3 0' ]
+}
+
+@test "it cannot be put on hold either: that is told" {
+	preload "$no_sync
+#include <stdio.h>
+int renameat(int a, const char *b, int c, const char *d) { (void)a, (void)b, (void)c, (void)d; errno = EIO; return -1; }"
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example ann@far.example
+	queue hold all
+	queue release all
+	run -75 broken run
+	[ "$(taken) $(waiting) $(held)" = '1 1 0' ]
+	log_has 'may be sent again with each pass, for it cannot be put on hold either: Input/output error'
+}
+
+@test "there is no room for what a server will say, as on a full disk that copies what is written: nothing is sent before there is" {
+	preload '#include <errno.h>
+#include <sys/types.h>
+ssize_t pwrite(int fd, const void *b, size_t n, off_t o) { (void)fd, (void)b, (void)n, (void)o; errno = ENOSPC; return -1; }
+ssize_t pwrite64(int fd, const void *b, size_t n, off_t o) { return pwrite(fd, b, n, o); }'
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example ann@far.example
+	for i in 0 1 2; do run -75 broken --now "$(($(date +%s) + i * 2400))" run; done
+	[ "$(taken) $(waiting) $(held)" = '0 1 0' ]
+	[ "$(grep -c 'waits, for what became of it could not be written down: No space left' "$LOG")" = 3 ]
+	run_at 0
+	[ "$(taken) $(waiting)" = '1 0' ]
 }
 
 @test "each destination has its turn, also when something new comes in all the time" {

@@ -36,7 +36,7 @@ CLIENT_DNS = $(addprefix client/,dns ask)
 CLIENT = client $(addprefix client/,dialogue letter reach secure show send transfer route) $(CLIENT_DNS) delivery/names
 # Of smtp-queue.
 REPORT = $(addprefix queue/,report report-fields report-text)
-QUEUE = queue $(addprefix queue/,entry spool pass work notice list) $(REPORT) client/route
+QUEUE = queue $(addprefix queue/,entry spool pass work notice list visit) $(REPORT) client/route
 PASSWD = passwd $(addprefix passwd/,table ask change)
 # Of maildir-deliver only: cdb, IDN and Unicode.  The static build takes archives that were made for another C library: delivery/shim.c.
 # The archives for the other build as well: to load three libraries is a third of the cost of its start.  A packager may want DELIVER_LIBS="-lcdb -lidn2 -lunistring".

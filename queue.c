@@ -68,7 +68,9 @@ static int command(const struct spool *s, const struct options *o, int argc, cha
 		bool retry = changes[i].action == LIST_RETRY;
 		if (argc > 2 || (argc == 1 && !retry)) break;
 		int status = list_change(s, changes[i].action, argc == 2 ? argv[1] : "all");
-		return retry && status == EX_OK ? run(s) : status;
+		if (!retry || (status != EX_OK && status != EX_TEMPFAIL)) return status;        /* what another pass works on is tried anyway */
+		int pass = run(s);
+		return pass == EX_OK ? status : pass;
 	}
 	return wrong_usage();
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "list.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "visit.h"
 
 enum { ESCAPED = 4 * ENTRY_TEXT + 8 };
 
@@ -22,10 +25,12 @@ static bool open_entry(const struct spool *s, enum spool_place place, const stru
 {
 	char name[ENTRY_NAME];
 	entry_name(name, id->due, id->key, id->hash);
-	int fd = openat(s->place[place], name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(s->place[place], name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);         /* a FIFO would wait for who writes */
 	bool good = fd >= 0 && entry_read(e, fd);
+	int error = errno;
 	if (fd >= 0 && !good) entry_free(e);
 	if (fd >= 0) close(fd);
+	errno = error;
 	return good;
 }
 
@@ -132,6 +137,27 @@ static void print_line(const struct spool *s, const struct entry *e, const struc
 	}
 }
 
+/* What cannot be read is told of by its name.  */
+static void print_unreadable(const struct entry_id *id, enum spool_place place, bool json, int error)
+{
+	char why[160], number[ENTRY_KEY];
+	snprintf(why, sizeof why, "cannot be read: %s", error == EBADMSG ? "it is no entry of this version" : strerror(error));
+	snprintf(number, sizeof number, "%.*s", (int)(strrchr(id->key, '-') ? strrchr(id->key, '-') - id->key : (ptrdiff_t)strlen(id->key)), id->key);
+	if (!json) {
+		printf("%-26s %9s %8s %10s %3s  %s\n", id->key, "?", "?", place_words[place], "?", why);
+		return;
+	}
+	putchar('{');
+	json_string("id", number);
+	putchar(',');
+	json_string("key", id->key);
+	putchar(',');
+	json_string("place", place_words[place]);
+	printf(",\"due\":%lld,", (long long)id->due);
+	json_string("error", why);
+	puts("}");
+}
+
 static int finish(int status) { return fflush(stdout) == 0 ? status : EX_IOERR; }
 
 /* What may be an id, and whether the entry is meant by it: a key, that without its number, which is the message, or the session in which that came.  */
@@ -142,38 +168,43 @@ static bool is_named(const struct entry_id *id, const char *what)
 	return is_key(what) && strncmp(id->key, what, n) == 0 && strchr(strchr(what, '.') ? "-" : ".-", id->key[n]);
 }
 
-/* Call `each` for all entries of all places, as long as it returns true.  */
-struct visit { bool (*each)(const struct spool *s, enum spool_place place, struct entry_id *id, const struct visit *v); const char *what; enum list_action action; bool json, *busy; size_t *n; char *key; /* of the last that was printed */ };
-static int visit(const struct spool *s, const struct visit *v)
+/* What a command is about.  */
+struct wanted {
+	const char *what;               /* NULL: all */
+	enum list_action action;
+	bool json;
+	char key[ENTRY_KEY];            /* of the last that was printed */
+};
+
+static int visit_all(const struct spool *s, struct visit *v)
 {
-	for (int p = SPOOL_PLACES - 1; p >= 0; p--) {   /* against the way that entries take, so that each is seen once */
-		struct spool_names names;
-		if (!spool_read(s, (enum spool_place)p, &names)) return fprintf(stderr, "smtp-queue: %s: %s\n", s->cf->queue_dir, strerror(errno)), EX_OSERR;
-		for (size_t i = 0; i < names.count; i++) *v->n += v->each(s, (enum spool_place)p, &names.id[i], v);
-		spool_free(&names);
-	}
-	return EX_OK;
+	if (visit(s, v)) return EX_OK;
+	fprintf(stderr, "smtp-queue: %s: %s\n", s->cf->queue_dir, strerror(errno));
+	return EX_OSERR;
 }
 
-static bool print(const struct spool *s, enum spool_place place, struct entry_id *id, const struct visit *v)
+static enum outcome print(const struct spool *s, enum spool_place place, struct entry_id *id, void *ctx)
 {
+	struct wanted *w = ctx;
 	struct entry e;
-	if (!open_entry(s, place, id, &e)) return false;
-	bool fits = !v->what || is_named(id, v->what);
-	if (fits && v->key) strcpy(v->key, id->key);
-	if (fits && v->json) print_json(&e, id, place);
-	else if (fits) print_line(s, &e, id, place);
-	entry_free(&e);
-	return fits;
+	if (w->what && !is_named(id, w->what)) return NOT_MEANT;
+	bool good = open_entry(s, place, id, &e);
+	if (!good && errno == ENOENT) return VANISHED;
+	strcpy(w->key, id->key);
+	if (!good) print_unreadable(id, place, w->json, errno);
+	else if (w->json) print_json(&e, id, place);
+	else print_line(s, &e, id, place);
+	if (good) entry_free(&e);
+	return DONE;
 }
 
 int list_all(const struct spool *s, bool json)
 {
-	size_t n = 0;
+	struct visit v = { .each = print, .ctx = &(struct wanted){ .json = json } };
 	if (!json) printf("%-26s %9s %8s %10s %3s  %s\n", "ID", "OCTETS", "AGE", "NEXT TRY", "N", "SENDER, RECIPIENTS, LAST ANSWER");
-	int status = visit(s, &(struct visit){ .each = print, .json = json, .n = &n });
-	if (!json && n == 0 && status == EX_OK) puts("Mail queue is empty");
-	else if (!json && status == EX_OK) printf("%zu entries\n", n);
+	int status = visit_all(s, &v);
+	if (!json && v.done == 0 && status == EX_OK) puts("Mail queue is empty");
+	else if (!json && status == EX_OK) printf("%zu entries\n", v.done);
 	return finish(status);
 }
 
@@ -194,64 +225,72 @@ static void print_header(const struct spool *s, const char *key)
 
 int list_show(const struct spool *s, const char *id, bool json)
 {
-	size_t n = 0;
-	char key[ENTRY_KEY];
-	int status = is_key(id) ? visit(s, &(struct visit){ .each = print, .what = id, .json = json, .n = &n, .key = key }) : EX_OK;
-	if (status == EX_OK && n == 0) return fprintf(stderr, "smtp-queue: %s: no such message in the queue\n", id), EX_NOINPUT;
-	if (!json && n > 0) print_header(s, key);
+	struct wanted w = { .what = id, .json = json };
+	struct visit v = { .each = print, .ctx = &w };
+	int status = is_key(id) ? visit_all(s, &v) : EX_OK;
+	if (status == EX_OK && v.done == 0) return fprintf(stderr, "smtp-queue: %s: no such message in the queue\n", id), EX_NOINPUT;
+	if (!json && v.done > 0) print_header(s, w.key);
 	return finish(status);
 }
 
 /* --- changes --- */
 
-/* Whether the entry is meant: by an id or a domain.  */
-static bool meant(const struct spool *s, enum spool_place place, const struct entry_id *id, const char *what)
+/* Whether the entry is meant: by an id or a domain, whose hash its name has.  */
+static enum outcome meant(const struct spool *s, enum spool_place place, const struct entry_id *id, const char *what)
 {
 	struct entry e;
-	if (strcmp(what, "all") == 0 || is_named(id, what)) return true;
-	if (!open_entry(s, place, id, &e)) return false;
+	char domain[DOMAIN_MAX + 1];
+	if (strcmp(what, "all") == 0 || is_named(id, what)) return DONE;
+	if (strlen(what) >= sizeof domain) return NOT_MEANT;
+	for (size_t i = 0; (domain[i] = (char)tolower((unsigned char)what[i])); i++) continue;
+	if (entry_hash(domain) != id->hash) return NOT_MEANT;
+	if (!open_entry(s, place, id, &e)) return errno == ENOENT ? VANISHED : NOT_MEANT;
 	bool same = strcasecmp(e.destination, what) == 0;
 	entry_free(&e);
-	return same;
+	return same ? DONE : NOT_MEANT;
 }
 
-static bool change(const struct spool *s, enum spool_place place, struct entry_id *id, const struct visit *v)
+static bool apply(const struct spool *s, enum spool_place place, struct entry_id *id, enum list_action action)
 {
 	char name[24];
-	if (!meant(s, place, id, v->what)) return false;
-	if (v->action == LIST_RETRY ? place != SPOOL_WAIT : v->action == LIST_HOLD ? place == SPOOL_HOLD : v->action == LIST_RELEASE && place != SPOOL_HOLD) return false;
-	int fd = spool_claim(s, place, id);     /* not while it is being sent */
-	if (fd < 0) {
-		*v->busy |= errno == EWOULDBLOCK;
-		if (errno == EWOULDBLOCK) fprintf(stderr, "smtp-queue: %s is being worked on now\n", id->key);
-		return false;
-	}
-	time_t now = spool_now(s);
 	snprintf(name, sizeof name, "%016llx", *s->cf->relayhost ? 0ULL : (unsigned long long)id->hash);        /* as pass.c counts destinations */
-	switch (v->action) {
-	case LIST_RETRY:
-		unlinkat(s->host, name, 0);
-		spool_move(s, place, id, SPOOL_WAIT, now);
-		break;
-	case LIST_HOLD: spool_move(s, place, id, SPOOL_HOLD, id->due); break;
-	case LIST_RELEASE: spool_move(s, place, id, SPOOL_WAIT, now); break;
-	case LIST_REMOVE:
-		if (!spool_remove(s, place, id)) fprintf(stderr, "smtp-queue: %s: %s\n", id->key, strerror(errno));
-		break;
+	switch (action) {
+	case LIST_RETRY: unlinkat(s->host, name, 0); /* fall through */
+	case LIST_RELEASE: return spool_move(s, place, id, SPOOL_WAIT, spool_now(s));
+	case LIST_HOLD: return spool_move(s, place, id, SPOOL_HOLD, id->due);
+	case LIST_REMOVE: return spool_remove(s, place, id);
 	}
-	close(fd);
-	return true;
+	return false;
+}
+
+static enum outcome change(const struct spool *s, enum spool_place place, struct entry_id *id, void *ctx)
+{
+	struct wanted *w = ctx;
+	if (w->action == LIST_REMOVE ? false : w->action == LIST_RELEASE ? place != SPOOL_HOLD : place == SPOOL_HOLD) return NOT_MEANT;
+	enum outcome outcome = meant(s, place, id, w->what);
+	if (outcome != DONE) return outcome;
+	int fd = spool_claim(s, place, id), error = errno;      /* not while it is being sent */
+	if (fd >= 0) {
+		error = apply(s, place, id, w->action) ? 0 : errno;
+		close(fd);
+	}
+	if (!error) return DONE;
+	if (error == EWOULDBLOCK || error == ENOENT) return error == ENOENT ? VANISHED : BUSY;
+	fprintf(stderr, "smtp-queue: %s: %s\n", id->key, strerror(error));
+	return FAILED;
 }
 
 int list_change(const struct spool *s, enum list_action action, const char *what)
 {
 	static const char *const done[] = { "to be tried now", "held", "released", "removed" };
-	size_t n = 0;
-	bool busy = false;
-	int status = visit(s, &(struct visit){ .each = change, .what = what, .action = action, .n = &n, .busy = &busy });
-	if (status != EX_OK) return status;
-	if (n == 0 && busy) return EX_TEMPFAIL;
-	if (n == 0 && strcmp(what, "all") != 0) return fprintf(stderr, "smtp-queue: %s: nothing in the queue that this could be done to\n", what), EX_NOINPUT;
-	printf("%zu %s\n", n, done[action]);
-	return finish(EX_OK);
+	struct visit v = { .each = change, .ctx = &(struct wanted){ .what = what, .action = action } };
+	int status = visit_all(s, &v);
+	for (size_t i = 0; i < v.busy.count; i++) fprintf(stderr, "smtp-queue: %s is being worked on now\n", v.busy.id[i].key);
+	if (v.vanished > 0) fputs("smtp-queue: the queue changes all the time, and something may have been missed: say it again\n", stderr);
+	if (status == EX_OK && v.failed) status = EX_OSERR;
+	if (status == EX_OK && (v.busy.count > 0 || v.vanished > 0)) status = EX_TEMPFAIL;
+	spool_free(&v.busy);
+	if (status == EX_OK && v.done == 0 && strcmp(what, "all") != 0) return fprintf(stderr, "smtp-queue: %s: nothing in the queue that this could be done to\n", what), EX_NOINPUT;
+	if (status == EX_OK || v.done > 0) printf("%zu %s\n", v.done, done[action]);
+	return finish(status);
 }

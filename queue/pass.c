@@ -247,16 +247,17 @@ static bool postpone(const struct pass *p, const struct destination *d, struct e
 	bool there = fstatat(p->s->message, id->key, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	time_t age = there ? now - st.st_mtime : 0;
 	bool old = age >= (time_t)(p->s->cf->queue_lifetime / 1000), warn = p->s->cf->queue_warn && age >= (time_t)(p->s->cf->queue_warn / 1000);
-	if (warn && !old) {
+	int fd = old ? -1 : spool_claim(p->s, SPOOL_WAIT, id);
+	if (old) return false;
+	if (fd < 0) return errno == EWOULDBLOCK || errno == ENOENT;     /* who works on it gives it its time; what cannot be opened, a process says so */
+	if (warn) {
 		struct entry e;
-		int fd = spool_claim(p->s, SPOOL_WAIT, id);
-		warn = fd >= 0 && entry_read(&e, fd) && !e.warned;
-		if (fd >= 0) entry_free(&e);
-		if (fd >= 0) close(fd);
+		warn = entry_read(&e, fd) && !e.warned;
+		entry_free(&e);
 	}
-	if (old || warn) return false;
-	spool_move(p->s, SPOOL_WAIT, id, SPOOL_WAIT, d->down);
-	return true;
+	if (!warn) spool_move(p->s, SPOOL_WAIT, id, SPOOL_WAIT, d->down);
+	close(fd);
+	return !warn;
 }
 
 /* Whether another process may be given to it.  A server that does not answer can hold one for minutes: so one that has not answered yet gets a single one, and all of

@@ -116,6 +116,12 @@ bool spool_read(const struct spool *s, enum spool_place place, struct spool_name
 	return good;
 }
 
+struct timespec spool_changed(const struct spool *s, enum spool_place place)
+{
+	struct stat st;
+	return fstat(s->place[place], &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
+}
+
 void spool_free(struct spool_names *n)
 {
 	free(n->id);
@@ -160,7 +166,7 @@ bool spool_remove(const struct spool *s, enum spool_place place, const struct en
 {
 	char name[ENTRY_NAME];
 	name_of(name, id);
-	if (unlinkat(s->place[place], name, 0) != 0 && errno != ENOENT) return false;
+	if (unlinkat(s->place[place], name, 0) != 0) return false;
 	unlinkat(s->message, id->key, 0);       /* the last link takes the message with it */
 	return true;
 }
@@ -194,13 +200,6 @@ static void sweep(int dir, const struct spool_names *all, time_t now)
 	if (d) closedir(d);
 }
 
-/* When a folder was last changed.  A file that is renamed while its folder is read may not be seen at all.  */
-static struct timespec changed(int dir)
-{
-	struct stat st;
-	return fstat(dir, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
-}
-
 void spool_sweep(const struct spool *s)
 {
 	struct spool_names all[SPOOL_PLACES];
@@ -209,12 +208,12 @@ void spool_sweep(const struct spool *s)
 	int tmp = openat(s->queue, "tmp", DIRECTORY);
 	/* in this order: an entry goes from new to wait meanwhile, never back, and none to or from hold */
 	for (int i = 0; i < SPOOL_PLACES; i++) {
-		before[i] = changed(s->place[i]);
+		before[i] = spool_changed(s, (enum spool_place)i);
 		whole &= spool_read(s, (enum spool_place)i, &all[i]);
 		if (all[i].count > 0) qsort(all[i].id, all[i].count, sizeof *all[i].id, by_key);
 	}
 	for (int i = 0; i < SPOOL_PLACES; i++) {
-		struct timespec after = changed(s->place[i]);
+		struct timespec after = spool_changed(s, (enum spool_place)i);
 		whole &= after.tv_sec == before[i].tv_sec && after.tv_nsec == before[i].tv_nsec;       /* else another time */
 	}
 	if (whole) sweep(s->message, all, time(NULL));

@@ -30,10 +30,13 @@ void spool_free(struct spool_names *n);
 /* An entry, locked for as long as the descriptor is open in any process.  -1: it is gone, or somebody works on it (EWOULDBLOCK).  */
 int spool_claim(const struct spool *s, enum spool_place place, const struct entry_id *id);
 
-/* Move it to another place, or another time.  False: it is gone.  */
+/* When the folder of a place was last changed.  A file that is renamed while its folder is read may not be seen at all.  */
+struct timespec spool_changed(const struct spool *s, enum spool_place place);
+
+/* Move it to another place, or another time.  Whoever does that to what waits has claimed it.  False with errno; ENOENT: it is gone, or has another name by now.  */
 bool spool_move(const struct spool *s, enum spool_place from, struct entry_id *id, enum spool_place to, time_t due);
 
-/* Remove it, and its link to the message.  False: it is still there.  */
+/* Remove it, and its link to the message.  False with errno, and the message is there: ENOENT, for the entry may have another name by now.  */
 bool spool_remove(const struct spool *s, enum spool_place place, const struct entry_id *id);
 
 /* The message of an entry, for reading; -1.  */

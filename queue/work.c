@@ -288,7 +288,7 @@ static bool lay_down(const struct spool *s, struct entry_id *id, struct entry *e
 /* One that stays although all is done does no harm, but costs a look in each pass.  */
 static bool remove_it(const struct spool *s, const struct entry_id *id)
 {
-	if (spool_remove(s, SPOOL_WAIT, id)) return true;
+	if (spool_remove(s, SPOOL_WAIT, id) || errno == ENOENT) return true;
 	log_line(LEVEL_ERROR, "%s is done, and cannot be removed: %s", id->key, strerror(errno));
 	return false;
 }

@@ -10,6 +10,25 @@ setup() { setup_queue; }
 # soon COMMAND...: it ends within seconds, whatever its status.
 soon() { clean_env SMTP_LOG=stderr timeout -k 1 "${SECONDS_MOST-5}" "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" "$@" 2>>"$LOG"; }
 
+# preload C-SOURCE: put in front of smtp-queue's processes by `broken`.
+preload() {
+	ldd "$QUEUE_PROGRAM" 2>/dev/null | grep -q libc.so && ! grep -q __asan_init "$QUEUE_PROGRAM" || skip "no library can be put in front of this program"
+	echo "$1" >"$BATS_TEST_TMPDIR/broken.c"
+	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/broken.so" "$BATS_TEST_TMPDIR/broken.c"
+	chmod 755 "$BATS_TEST_TMPDIR/broken.so"
+}
+broken() { clean_env SMTP_LOG=stderr LD_PRELOAD="$BATS_TEST_TMPDIR/broken.so" timeout 60 "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" "$@" 2>>"$LOG"; }
+held() { find "$QUEUE/hold" -type f | wc -l; }
+
+# begin_pass: smtp-queue in the background, as $SERVER; `over` waits for its end.
+begin_pass() { launch env SMTP_LOG=stderr "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" run; }
+over() { until_true gone "$SERVER"; }
+go() { : >"$REMOTE/go"; }
+heard() { [ -e "$REMOTE/heard" ] && [ "$(grep -cE "$1" "$REMOTE/heard")" -ge "$2" ]; }
+worker() { pgrep -P "$SERVER" >/dev/null; }
+
+locked() { local e; e=$(find "$QUEUE/wait" -type f) && [ -n "$e" ] && ! flock -n "$e" true 2>/dev/null; }      # one waits, and is worked on
+
 # --- a pass ends ---
 
 @test "an entry that another pass works on is left to it: this one does the rest, and ends" {
@@ -136,6 +155,133 @@ time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
 	[ 2 = "$(grep -l 'Subject: second' "$QUEUE"/message/* | wc -l)" ]
 }
 
+# --- what gets another name meanwhile ---
+
+# moving TIMES: with `broken`, each entry that waits is given another time when it is about to be opened, so many times each.
+moving() {
+	preload "$(printf '#define TIMES %d\n' "$1")"'
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int openat(int dir, const char *name, int flags, ...)
+{
+	static struct { char rest[200]; int times; } seen[8];
+	char to[300];
+	va_list l;
+	va_start(l, flags);
+	int mode = flags & O_CREAT ? va_arg(l, int) : 0;
+	va_end(l);
+	for (int i = 0; i < 8 && strlen(name) > 30 && name[10] == 46; i++) {
+		if (*seen[i].rest && strcmp(seen[i].rest, name + 10) != 0) continue;
+		strcpy(seen[i].rest, name + 10);
+		snprintf(to, sizeof to, "%010ld%s", atol(name) + 1, name + 10);
+		if (seen[i].times++ < TIMES) renameat(dir, name, dir, to);
+		break;
+	}
+	return (int)syscall(SYS_openat, dir, name, flags, mode);
+}
+int openat64(int dir, const char *name, int flags, ...)
+{
+	va_list l;
+	va_start(l, flags);
+	int mode = flags & O_CREAT ? va_arg(l, int) : 0;
+	va_end(l);
+	return openat(dir, name, flags, mode);
+}'
+}
+two_wait() {
+	PORT=$(free_port 127.0.0.1)
+	relay_to
+	lay a@b.example joe@far.example
+	lay a@b.example ann@near.example
+	run_at 0
+	[ "$(find "$QUEUE/wait" -type f | wc -l)" = 2 ]
+}
+
+@test "what is given another time while a command works is found under its new name: none is missed, and what is said was done" {
+	two_wait
+	moving 2
+	run -0 broken --json list
+	[ "${#lines[@]}" = 2 ]
+	run -0 broken show "$(find "$QUEUE/wait" -name '*' -type f | sed -n '1s/.*\/[0-9]*\.//; 1s/\.[^.]*$//p')"
+	[[ $output == *@far.example* || $output == *@near.example* ]]
+	run -0 broken hold near.example
+	[ "$output $(held)" = '1 held 1' ]
+	run -0 broken hold all
+	[ "$output $(held)" = '1 held 2' ]
+	run -0 broken release all
+	[ "$output $(held)" = '2 released 0' ]
+	run -0 broken remove far.example
+	[ "$output $(waiting) $(find "$QUEUE/message" -type f | wc -l)" = '1 removed 1 1' ]
+	run -0 broken remove all
+	[ "$output $(waiting)" = '1 removed 0' ]
+	queue_empty
+}
+
+@test "what always has another name when it is about to be changed: that is told, and no message is taken from an entry that stays" {
+	two_wait
+	moving 1000
+	run -75 broken remove all
+	[ -z "$output" ]
+	log_has 'the queue changes all the time'
+	run -75 broken hold far.example
+	[ "$(waiting) $(held) $(find "$QUEUE/message" -type f | wc -l)" = '2 0 2' ]
+}
+
+@test "an entry that is not seen at all, since it is renamed while its folder is read, is looked for again" {
+	two_wait
+	entry=$(find "$QUEUE/wait" -type f | head -n 1)
+	# the folder is opened to be read: the first time the entry is away
+	preload "
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <unistd.h>
+DIR *fdopendir(int fd)
+{
+	static int times;
+	if (access(\"$entry\", F_OK) == 0 && times == 0) times = 1, rename(\"$entry\", \"$QUEUE/tmp/away\");
+	else if (times++ == 3) rename(\"$QUEUE/tmp/away\", \"$entry\");
+	return ((DIR *(*)(int))dlsym(RTLD_NEXT, \"fdopendir\"))(fd);
+}"
+	run -0 broken hold all
+	[ "$output $(held)" = '2 held 2' ]
+}
+
+@test "some of what is to be changed is being worked on: the rest is, and the exit status says that it is not all" {
+	two_wait
+	exec {one}<"$(find "$QUEUE/wait" -type f | head -n 1)"
+	flock "$one"
+	run -75 queue hold all
+	[ "$output $(held)" = '1 held 1' ]
+	[ "$(grep -c 'is being worked on now' "$LOG")" = 1 ]
+	exec {one}<&-
+	run -0 queue hold all
+	[ "$output $(held)" = '1 held 2' ]
+}
+
+@test "a pass that finds a host down leaves alone what another one works on: that gives it its time" {
+	remote mx greeting hold
+	relay_to
+	lay a@b.example joe@far.example
+	begin_pass
+	until_true locked
+	lay a@b.example ann@far.example
+	lay a@b.example sue@far.example
+	ROUTE=(-o relayhost=127.0.0.1:1)
+	run -0 soon run
+	[ "$(find "$QUEUE/wait" -type f | wc -l)" = 3 ]
+	go
+	over
+	[ "$(waiting)" = 3 ]
+	refute log_has 'cannot be laid down'
+}
+
 # --- what is no entry ---
 
 @test "a file with a strange name among the new ones is put aside: the path unit would start a pass after the other for it" {
@@ -157,6 +303,31 @@ time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
 	run -0 soon run
 	[ "$(taken) $(find "$QUEUE/hold" -type f | wc -l)" = '0 1' ]
 	log_has 'is no entry of this version; it is on hold'
+}
+
+@test "what is on hold since it cannot be read is in the list and can be shown; a FIFO among the entries keeps nobody" {
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example
+	truncate -s 100 "$QUEUE"/new/*
+	run -0 soon run
+	[ "$(held)" = 1 ]
+	entry=$(find "$QUEUE/hold" -type f)
+	key=${entry##*/} key=${key#*.} key=${key%.*}
+	mkfifo "$QUEUE/wait/1999999999.abc-1.0123456789abcdef"
+	owned
+	run -0 soon list
+	[[ $output == *"$key"*held*'cannot be read: it is no entry of this version'* ]]
+	[[ $output == *abc-1*waits*'cannot be read: it is no entry'*'2 entries' ]]
+	run -0 soon show "$key"
+	[[ $output == *"$key"*held*'cannot be read: it is no entry'*'Subject: for you'* ]]
+	soon --json list | "$PYTHON" -c '
+import json, sys
+all = {e["key"]: e for e in map(json.loads, sys.stdin)}
+e = all[sys.argv[1]]
+assert len(all) == 2 and e["place"] == "held" and e["id"] + "-1" == e["key"] and e["error"].startswith("cannot be read"), all' "$key"
+	run -0 soon remove "$key"
+	[ "$(held)" = 0 ]
 }
 
 # --- clocks ---
@@ -249,13 +420,6 @@ END
 	queue_empty
 }
 
-# begin_pass: smtp-queue in the background, as $SERVER; `over` waits for its end.
-begin_pass() { launch env SMTP_LOG=stderr "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" run; }
-over() { until_true gone "$SERVER"; }
-go() { : >"$REMOTE/go"; }
-heard() { [ -e "$REMOTE/heard" ] && [ "$(grep -cE "$1" "$REMOTE/heard")" -ge "$2" ]; }
-worker() { pgrep -P "$SERVER" >/dev/null; }
-
 # at_third hold|hang [TIME]: a server that says nothing to the third message of its first connection, until `go`, or for so long.
 at_third() {
 	mkdir -p "$BATS_TEST_TMPDIR/mx"
@@ -319,17 +483,8 @@ at_third() {
 
 seen() { [ -z "$(ls "$QUEUE/new")" ]; }
 
-# preload C-SOURCE: put in front of smtp-queue's processes by `broken`.
-preload() {
-	ldd "$QUEUE_PROGRAM" 2>/dev/null | grep -q libc.so && ! grep -q __asan_init "$QUEUE_PROGRAM" || skip "no library can be put in front of this program"
-	echo "$1" >"$BATS_TEST_TMPDIR/broken.c"
-	cc -shared -fPIC -o "$BATS_TEST_TMPDIR/broken.so" "$BATS_TEST_TMPDIR/broken.c"
-	chmod 755 "$BATS_TEST_TMPDIR/broken.so"
-}
-broken() { clean_env SMTP_LOG=stderr LD_PRELOAD="$BATS_TEST_TMPDIR/broken.so" timeout 60 "$QUEUE_PROGRAM" "${SETTINGS[@]}" "${ROUTE[@]}" "$@" 2>>"$LOG"; }
 no_sync='#include <errno.h>
 int fdatasync(int fd) { (void)fd; errno = EIO; return -1; }'
-held() { find "$QUEUE/hold" -type f | wc -l; }
 
 @test "what a server has said cannot be written down: nothing more is sent in this pass" {
 	preload "$no_sync"

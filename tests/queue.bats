@@ -547,6 +547,17 @@ RCPT TO:$to ORCPT=utf-8;grün@far.example" ]
 	queue_empty
 }
 
+@test "retry of a message that no pass has seen yet sends it" {
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example
+	id=$(lay a@b.example ann@near.example)
+	queue hold far.example
+	run -0 queue retry "${id##* }"
+	[ "$output $(taken) $(waiting)" = '1 to be tried now 1 1' ]
+	run -66 queue retry far.example
+}
+
 @test "a file that is no entry, and an entry without its message, are put on hold, and the rest goes on" {
 	remote mx never close
 	relay_to

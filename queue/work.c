@@ -201,8 +201,9 @@ static enum over hear(const struct spool *s, struct client *c, struct entry *e, 
 	return OVER_LOST;
 }
 
-/* Have it sent to all who wait.  Those that nothing is heard of are tried again.  False: no server has answered.  */
-static bool attempt(const struct spool *s, struct client *c, struct entry *e, int fd, int message)
+/* Have it sent to all who wait.  Those that nothing is heard of are tried again.  */
+enum attempt { ATTEMPT_ANSWERED, ATTEMPT_NOBODY /* no server has answered */, ATTEMPT_NONE /* for want of a process, a socket, memory; which was told */ };
+static enum attempt attempt(const struct spool *s, struct client *c, struct entry *e, int fd, int message)
 {
 	struct arguments a = { .n = 0 };
 	size_t asked = 0, heard = 0, *todo = calloc(e->count, sizeof *todo);
@@ -212,11 +213,11 @@ static bool attempt(const struct spool *s, struct client *c, struct entry *e, in
 	free(a.notify);
 	enum over over = given ? hear(s, c, e, fd, todo, asked, &heard) : OVER_END;
 	free(todo);
-	if (!given) return true;
+	if (!given) return ATTEMPT_NONE;
 	int status = over == OVER_LOST || over == OVER_STOP ? client_end(c, true) : 0;
 	c->unwritten = over == OVER_STOP;
 	if (over == OVER_LOST) tell_unheard(heard, asked, status);
-	return over != OVER_NOBODY;
+	return over == OVER_NOBODY ? ATTEMPT_NOBODY : ATTEMPT_ANSWERED;
 }
 
 /* Whether that its server does not answer holds for all entries that the pass takes together: those for one destination, or all for relayhost.  */
@@ -320,15 +321,15 @@ static bool put_away(const struct spool *s, struct entry_id *id, struct entry *e
 
 static enum work_result work_on(const struct spool *s, struct client *c, struct entry_id *id, struct entry *e, int fd, int message, bool attempting, time_t until)
 {
-	bool answered = true, attempted = attempting && entry_todo(e);
+	bool trying = attempting && entry_todo(e);
 	snprintf(c->id, sizeof c->id, "%s", e->id);
-	if (attempted) answered = attempt(s, c, e, fd, message);
+	enum attempt came = trying ? attempt(s, c, e, fd, message) : ATTEMPT_ANSWERED;
 	if (!e->unwritten) look_at_clock(s, e, fd, message);
 	if (!e->unwritten || !entry_todo(e)) notice_final(s, e, fd, message);
 	c->unwritten |= e->unwritten;
-	bool laid = put_away(s, id, e, fd, attempted, until), down = !answered && holds_for_all(s->cf, e);
+	bool laid = put_away(s, id, e, fd, trying && came != ATTEMPT_NONE, until), down = came == ATTEMPT_NOBODY && holds_for_all(s->cf, e);
 	*c->id = '\0';
-	return !laid ? WORK_GONE : down ? WORK_DOWN : answered ? WORK_DONE : WORK_APART;
+	return !laid || came == ATTEMPT_NONE ? WORK_GONE : down ? WORK_DOWN : came == ATTEMPT_ANSWERED ? WORK_DONE : WORK_APART;
 }
 
 static enum work_result one(const struct spool *s, struct client *c, struct entry_id *id, bool attempting, time_t until)

@@ -569,6 +569,21 @@ ssize_t pwrite64(int fd, const void *b, size_t n, off_t o) { return pwrite(fd, b
 	[ "$(taken) $(waiting)" = '1 0' ]
 }
 
+@test "a process has no descriptor left for an smtp-client: that is no attempt, and says nothing about the host" {
+	preload '#include <errno.h>
+int socketpair(int a, int b, int c, int d[2]) { (void)a, (void)b, (void)c, (void)d; errno = EMFILE; return -1; }'
+	remote mx never close
+	relay_to
+	lay a@b.example joe@far.example
+	lay a@b.example ann@far.example
+	run -0 broken run
+	log_has 'no socket for a program: Too many open files'
+	[ "$(queue --json list | grep -c '"attempts":0')" = 2 ]
+	[ -z "$(ls "$QUEUE/host")" ]
+	run_at 600
+	[ "$(taken) $(waiting)" = '2 0' ]
+}
+
 @test "each destination has its turn, also when something new comes in all the time" {
 	at_third hold
 	for to in joe@far.example ann@near.example; do lay a@b.example "$to"; done >/dev/null

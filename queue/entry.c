@@ -35,7 +35,7 @@ static void number_field(const struct entry_sink *s, char letter, unsigned long 
 	field(s, letter, text, (size_t)snprintf(text, sizeof text, "%llu", n));
 }
 
-static void counts(char out[COUNTS + 1], const struct entry *e) { snprintf(out, COUNTS + 1, "%010u %c%*s", e->attempts, e->warned ? 'W' : '-', COUNTS - 12, ""); }
+static void counts(char out[COUNTS + 1], const struct entry *e) { snprintf(out, COUNTS + 1, "%010u %c %012lld%*s", e->attempts, e->warned ? 'W' : '-', (long long)e->seen, COUNTS - 25, ""); }
 
 void entry_compose(const struct entry_sink *s, const struct entry *e)
 {
@@ -116,6 +116,7 @@ static bool take(struct entry *e, char letter, char *value, size_t n)
 		if (n != COUNTS) return false;
 		e->attempts = (unsigned)strtoul(value, NULL, 10);
 		e->warned = strchr(value, 'W');
+		e->seen = (time_t)strtoll(value + 12, NULL, 10);
 		e->counts_at = value - e->file;
 		return true;
 	default: return false;

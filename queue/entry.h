@@ -50,7 +50,7 @@ struct entry {
 	const char *id;                 /* of the message */
 	const char *sender, *destination;       /* destination: a domain or address literal, as the address has it, lower case */
 	const char *envid, *head;       /* ENVID= as it came; header lines with LF to put in front */
-	time_t arrived;
+	time_t arrived, seen;           /* seen: 0; or, where the clock was ahead when it arrived, when that was first noticed */
 	uint64_t octets;                /* of the message, as SIZE= counts them */
 	bool full, headers;             /* RET= */
 	bool eightbit, utf8;

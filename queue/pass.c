@@ -16,7 +16,7 @@
 #include "log.h"
 #include "work.h"
 
-enum { PER_DESTINATION = 2, LOOK_NEW = 1, LOOK_ALL = 60, AHEAD = 3600 /* seconds; nothing is put off for longer */ };
+enum { PER_DESTINATION = 2, LOOK_NEW = 1, LOOK_ALL = 60 };
 
 /* A destination, with its entries in all.id[next..end), the oldest first.  */
 struct destination {
@@ -61,7 +61,7 @@ static void read_down(const struct pass *p, struct destination *d)
 	if (fstatat(p->s->host, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
 	d->known_down = true;
 	time_t now = spool_now(p->s);
-	if (st.st_mtime > now && st.st_mtime <= now + AHEAD) d->down = st.st_mtime;     /* else the clock was wrong then */
+	if (st.st_mtime > now && st.st_mtime <= now + SPOOL_AHEAD) d->down = st.st_mtime;     /* else the clock was wrong then */
 }
 
 /* It has not answered: leave it alone, longer each time.  */
@@ -195,7 +195,7 @@ static bool look(struct pass *p)
 	p->all.count = 0;
 	for (size_t i = 0; i < found; i++) {
 		time_t due = p->all.id[i].due;
-		bool waits = due > now && due <= now + AHEAD;   /* for what is later the clock was wrong, and who knows how long it would wait */
+		bool waits = due > now && due <= now + SPOOL_AHEAD;   /* for what is later the clock was wrong, and who knows how long it would wait */
 		if (!waits && !is_running(p, &p->all.id[i])) p->all.id[p->all.count++] = p->all.id[i];
 	}
 	if (p->all.count > 0 && !p->one_hop) qsort(p->all.id, p->all.count, sizeof *p->all.id, by_destination);
@@ -246,7 +246,7 @@ static bool postpone(const struct pass *p, const struct destination *d, struct e
 	time_t now = spool_now(p->s);
 	bool there = fstatat(p->s->message, id->key, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	time_t age = there ? now - st.st_mtime : 0;
-	bool old = age >= (time_t)(p->s->cf->queue_lifetime / 1000), warn = p->s->cf->queue_warn && age >= (time_t)(p->s->cf->queue_warn / 1000);
+	bool old = age >= (time_t)(p->s->cf->queue_lifetime / 1000) || age < -SPOOL_AHEAD /* it has to be found out how old */, warn = p->s->cf->queue_warn && age >= (time_t)(p->s->cf->queue_warn / 1000);
 	int fd = old ? -1 : spool_claim(p->s, SPOOL_WAIT, id);
 	if (old) return false;
 	if (fd < 0) return errno == EWOULDBLOCK || errno == ENOENT;     /* who works on it gives it its time; what cannot be opened, a process says so */

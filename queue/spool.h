@@ -16,6 +16,8 @@ struct spool {
 	time_t now;             /* 0: the clock's; else for ever this (--now) */
 };
 
+enum { SPOOL_AHEAD = 3600 };    /* seconds: nothing is put off for longer; what has a later time got it from a clock that was wrong */
+
 /* Open it, and become its owner for good if we are root.  True, or false with a line for people on standard error and *status what to exit with: EX_OK where there is no
  * queue at all.  */
 bool spool_open(struct spool *s, const struct config *cf, int *status);

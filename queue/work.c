@@ -301,6 +301,14 @@ static void no_message(const struct spool *s, struct entry_id *id, int error)
 	if (error == ENOENT) spool_move(s, SPOOL_WAIT, id, SPOOL_HOLD, id->due);
 }
 
+/* The clock was ahead when it came, and its time would never be over: it counts from now on.  Not if our clock is behind now: when that is right again, so is the arrival.  */
+static void look_at_arrival(struct entry *e, time_t now)
+{
+	if (e->arrived <= now + SPOOL_AHEAD) return;
+	if (e->seen == 0 || e->seen > now) e->seen = now;
+	e->arrived = e->seen;           /* here alone; what stands in the file stays */
+}
+
 /* Where there is no room for what will be said, as on a full disk that copies what is written: it is known before anything is sent.  */
 static bool can_write(struct client *c, struct entry *e, int fd, const struct entry_id *id)
 {
@@ -322,6 +330,7 @@ static bool put_away(const struct spool *s, struct entry_id *id, struct entry *e
 static enum work_result work_on(const struct spool *s, struct client *c, struct entry_id *id, struct entry *e, int fd, int message, bool attempting, time_t until)
 {
 	bool trying = attempting && entry_todo(e);
+	look_at_arrival(e, spool_now(s));
 	snprintf(c->id, sizeof c->id, "%s", e->id);
 	enum attempt came = trying ? attempt(s, c, e, fd, message) : ATTEMPT_ANSWERED;
 	if (!e->unwritten) look_at_clock(s, e, fd, message);

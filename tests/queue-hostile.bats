@@ -345,6 +345,46 @@ assert len(all) == 2 and e["place"] == "held" and e["id"] + "-1" == e["key"] and
 	queue_empty
 }
 
+# ahead ENTRY: it came while the clock was a year ahead, and so did all messages.
+ahead() {
+	local entry=$1 came
+	came=$(grep -ao '11:a[0-9]*' "$entry")
+	sed -i "s/$came/11:a$((${came#11:a} + 365 * 86400))/" "$entry"
+	touch -d '+365 days' "$QUEUE"/message/*
+	owned
+}
+
+@test "the clock was a year ahead when a message came: its days are counted from when that is seen; also where its host is down" {
+	mkdir -p "$ROOT/example.test/alice"
+	for down in '' yes; do
+		if [ "$down" ]; then
+			PORT=$(free_port 127.0.0.1)
+			lay bob@example.test first@far.example          # which is tried, and the others wait for it
+		else
+			remote mx RCPT '450 4.2.1 not now'
+		fi
+		relay_to
+		lay alice@example.test joe@far.example
+		ahead "$(grep -la joe@ "$QUEUE"/new/*)"
+		for day in 0 1 2 4; do run_at $((day * 86400)); done
+		[ "$(grep -la joe@ "$QUEUE"/wait/* | wc -l)" = 1 ]
+		run_at $((6 * 86400))
+		[ "$(waiting)" = 0 ]
+		grep -q '^Action: failed' "$ROOT"/example.test/alice/new/*
+		rm "$ROOT"/example.test/alice/new/*
+	done
+}
+
+@test "the clock is behind for a while, as before a host has asked for the time: nobody's days are over when it is right again" {
+	remote mx RCPT '450 4.2.1 not now'
+	relay_to
+	lay a@b.example joe@far.example
+	queue --now 1000000000 run
+	run_at 3600
+	[ "$(waiting)" = 1 ]
+	refute log_has 'given up'
+}
+
 # --- what a crash has left ---
 
 @test "messages without an entry go after 36 hours; not while another pass gives entries other names, of which some are then not seen" {

@@ -63,10 +63,11 @@ static void test_round(void)
 	check(!entry_open(&e), "nothing is left");
 	e.attempts = 7;
 	e.warned = true;
+	e.seen = 1700000500;
 	check_number((unsigned)entry_count(&e, fd), 0, "an attempt is counted");
 	entry_free(&e);
 	check(entry_read(&e, fd), "what was marked is read");
-	check(e.attempts == 7 && e.warned && e.rcpt[0].state == ENTRY_SETTLED && e.rcpt[1].state == ENTRY_SETTLED, "and says so");
+	check(e.attempts == 7 && e.warned && e.seen == 1700000500 && e.rcpt[0].state == ENTRY_SETTLED && e.rcpt[1].state == ENTRY_SETTLED, "and says so");
 	check_number(strlen(e.rcpt[0].text), ENTRY_TEXT - 1, "a long text is cut");
 	check_text(e.rcpt[1].text, "250 2.0.0 mx ok", "a short one is whole");
 	check_number((unsigned long long)e.rcpt[1].last, 1700000301, "with its time");

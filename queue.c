@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "clock.h"
 #include "config.h"
 #include "list.h"
@@ -90,6 +91,15 @@ static int no_queue(int status, const char *what)
 	return status;
 }
 
+static bool set_now(struct options *o, const char *text)
+{
+	enum { DIGITS = 10 };   /* as many as the names of entries have room for */
+	unsigned long long n;
+	if (strlen(text) > DIGITS || !number_parse(text, &n) || n == 0) return false;
+	o->now = (time_t)n;
+	return true;
+}
+
 /* Returns -1 to go on, else the exit status.  */
 static int options(struct options *o, int argc, char **argv)
 {
@@ -102,8 +112,8 @@ static int options(struct options *o, int argc, char **argv)
 		if (opt == OPT_HELP) return fputs(usage, stdout), EX_OK;
 		if (opt == OPT_SHOW_CONFIG) show = true;
 		else if (opt == OPT_JSON) o->json = true;
-		else if (opt == OPT_NOW) o->now = (time_t)strtoll(optarg, NULL, 10);
-		else if (opt == '?' || !config_option(&queue.cf, opt, optarg)) return wrong_usage();
+		else if (opt == OPT_NOW && set_now(o, optarg)) continue;
+		else if (opt == '?' || opt == OPT_NOW || !config_option(&queue.cf, opt, optarg)) return wrong_usage();
 	}
 	if (!config_load(&queue.cf)) return fprintf(stderr, "smtp-queue: %s\n", queue.cf.error), EX_CONFIG;
 	if (show) return config_show(&queue.cf), EX_OK;

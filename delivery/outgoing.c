@@ -40,7 +40,7 @@ void outgoing_open(struct outgoing *o, const struct config *cf)
 
 void outgoing_miss(const struct outgoing *o, const struct config *cf)
 {
-	if (o->error) log_line(LEVEL_ERROR, "queue_dir = %s: %s: this program cannot send to other hosts", cf->queue_dir, strerror(o->error));
+	if (o->error) log_line(LEVEL_ERROR, "queue_dir = %s: %s: this program cannot send to other hosts", cf->queue_dir, entry_dir_error(cf->queue_dir, o->error));
 }
 
 /* Only the host there knows whether the case of a local part means anything (RFC 5321 2.4).  */

@@ -254,6 +254,13 @@ int entry_folder(int queue, const char *name)
 	return openat(queue, name, DIRECTORY);
 }
 
+const char *entry_dir_error(const char *path, int error)
+{
+	struct stat st;
+	bool link = error == ENOTDIR && lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+	return link ? "it is a symbolic link; name the directory itself, or mount it there" : strerror(error);
+}
+
 /* --- names --- */
 
 /* FNV-1a.  Two destinations of one hash would only share the limits of one.  */

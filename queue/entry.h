@@ -83,6 +83,9 @@ bool entry_open(const struct entry *e);
 /* A folder of the queue, made if it is missing; -1 with errno.  */
 int entry_folder(int queue, const char *name);
 
+/* For people: why queue_dir cannot be opened.  That is never done through a symbolic link, for whoever could lay one there would have mail written where he says, by root.  */
+const char *entry_dir_error(const char *path, int error);
+
 /* The hash of a destination, in lower case; and names.  */
 uint64_t entry_hash(const char *destination);
 void entry_name(char out[ENTRY_NAME], time_t due, const char *key, uint64_t hash);

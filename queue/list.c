@@ -212,7 +212,7 @@ int list_all(const struct spool *s, bool json)
 static void print_header(const struct spool *s, const char *key)
 {
 	char line[1024], text[4 * sizeof line + 8];
-	int fd = openat(s->message, key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(s->message, key, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
 	if (f) putchar('\n');
 	while (f && fgets(line, sizeof line, f) && *line != '\n') {

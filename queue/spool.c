@@ -54,7 +54,7 @@ bool spool_open(struct spool *s, const struct config *cf, int *status)
 	if (!*cf->queue_dir) return false;
 	s->queue = open(cf->queue_dir, DIRECTORY);
 	if (s->queue < 0 && errno == ENOENT) return false;
-	if (s->queue < 0 || fstat(s->queue, &st) != 0) return *status = complain(cf->queue_dir, strerror(errno), errno == EACCES ? EX_NOPERM : EX_OSERR), false;
+	if (s->queue < 0 || fstat(s->queue, &st) != 0) return *status = complain(cf->queue_dir, entry_dir_error(cf->queue_dir, errno), errno == EACCES ? EX_NOPERM : EX_OSERR), false;
 	if ((*status = become_owner(cf->queue_dir, &st)) != EX_OK) return false;
 	bool good = (s->message = entry_folder(s->queue, "message")) >= 0 && (s->host = entry_folder(s->queue, "host")) >= 0;
 	for (int i = 0; good && i < SPOOL_PLACES; i++) good = (s->place[i] = entry_folder(s->queue, places[i])) >= 0;
@@ -171,7 +171,7 @@ bool spool_remove(const struct spool *s, enum spool_place place, const struct en
 	return true;
 }
 
-int spool_message(const struct spool *s, const struct entry_id *id) { return openat(s->message, id->key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC); }
+int spool_message(const struct spool *s, const struct entry_id *id) { return openat(s->message, id->key, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC); }
 
 /* --- what a crash has left --- */
 

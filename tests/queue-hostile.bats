@@ -314,13 +314,14 @@ DIR *fdopendir(int fd)
 	[ "$(held)" = 1 ]
 	entry=$(find "$QUEUE/hold" -type f)
 	key=${entry##*/} key=${key#*.} key=${key%.*}
-	mkfifo "$QUEUE/wait/1999999999.abc-1.0123456789abcdef"
+	mkfifo "$QUEUE/wait/1999999999.abc-1.0123456789abcdef" "$QUEUE/message/abc-1"
 	owned
 	run -0 soon list
 	[[ $output == *"$key"*held*'cannot be read: it is no entry of this version'* ]]
 	[[ $output == *abc-1*waits*'cannot be read: it is no entry'*'2 entries' ]]
 	run -0 soon show "$key"
 	[[ $output == *"$key"*held*'cannot be read: it is no entry'*'Subject: for you'* ]]
+	run -0 soon show abc-1
 	soon --json list | "$PYTHON" -c '
 import json, sys
 all = {e["key"]: e for e in map(json.loads, sys.stdin)}

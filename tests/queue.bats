@@ -558,6 +558,23 @@ RCPT TO:$to ORCPT=utf-8;grün@far.example" ]
 	run -66 queue retry far.example
 }
 
+@test "queue_dir is a symbolic link: mail is put off, and why is in the log" {
+	mv "$QUEUE" "$QUEUE.disk"
+	ln -s "$QUEUE.disk" "$QUEUE"
+	lay a@b.example joe@far.example
+	grep -q '^451 ' "$BATS_TEST_TMPDIR/laid"
+	log_has "maildir-deliver.* queue_dir = $QUEUE: it is a symbolic link; name the directory itself"
+	run -71 queue list
+	log_has "^smtp-queue: $QUEUE: it is a symbolic link"
+	SETTINGS+=(-o "queue_dir=$QUEUE.disk")
+	lay a@b.example joe@far.example
+	[ "$(find "$QUEUE.disk/new" -type f | wc -l)" = 1 ]
+}
+
+@test "--now with what is no time is wrong usage" {
+	for now in tomorrow '' 0 -1 1e9 123456789012; do run -64 queue --now "$now" list; done
+}
+
 @test "a file that is no entry, and an entry without its message, are put on hold, and the rest goes on" {
 	remote mx never close
 	relay_to

@@ -119,6 +119,34 @@ told() { [ -n "$(entries -t smtp-queue "$@")" ]; }
 	[ -z "$(failures)" ]
 }
 
+@test "a pass that fails with something in new/ is not started again and again; path and timer stay; a stop does not wait, and mended mail goes at once" {
+	remote never close
+	systemctl stop smtp-queue.path
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail joe@far.example
+	echo 'nonsense = 1' >>/etc/smtp-handler.conf
+	systemctl start smtp-queue.path
+	pausing() { [ "$(systemctl show -P SubState smtp-queue.service)" = auto-restart ]; }
+	soon pausing
+	touch $QUEUE/new/more
+	chown smtp-queue: $QUEUE/new/more
+	rm $QUEUE/new/more
+	pausing
+	[ "$(passes)" = 1 ]
+	state smtp-queue.path active
+	state smtp-queue.timer active
+	systemctl stop smtp-queue.path
+	timeout 20 systemctl stop smtp-queue.service
+	state smtp-queue.service inactive
+	systemctl start smtp-queue.path
+	soon pausing
+	[ "$(passes)" = 2 ]
+	sed -i /nonsense/d /etc/smtp-handler.conf
+	timeout 20 systemctl restart smtp-queue.service
+	taken 1
+	soon entries_left 0
+	state smtp-queue.path active
+}
+
 @test "the walls of the service: rated well, and it can write to the queue alone" {
 	[ "$(systemd-analyze security --no-pager smtp-queue.service | awk '/Overall exposure/ { print ($(NF-2) < 3.0) }')" = 1 ]
 }

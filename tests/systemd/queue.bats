@@ -147,6 +147,25 @@ told() { [ -n "$(entries -t smtp-queue "$@")" ]; }
 	state smtp-queue.path active
 }
 
+@test "the pass ends before the network does, and begins when it is there; one process without memory does not end it; the queue's folders are there before" {
+	[[ " $(systemctl show -P After smtp-queue.service) " == *' network-online.target '* ]]
+	[[ " $(systemctl show -P After smtp-queue.service) " == *' network.target '* ]]
+	[[ " $(systemctl show -P Wants smtp-queue.service) " == *' network-online.target '* ]]
+	[ "$(systemctl show -P OOMPolicy smtp-queue.service)" = continue ]
+	systemctl stop smtp-queue.path
+	remote never close
+	mv $QUEUE $QUEUE.before
+	systemd-tmpfiles --create smtp-handler.conf
+	find $QUEUE -printf '%P %u %g %m\n' | sort >"$BATS_TEST_TMPDIR/made"
+	rmdir $QUEUE/*
+	printf 'Subject: out\n\nhello\n' | as_carol sendmail joe@far.example
+	systemctl start smtp-queue.service
+	taken 1
+	find $QUEUE -printf '%P %u %g %m\n' | sort | diff - "$BATS_TEST_TMPDIR/made"
+	rm -r $QUEUE
+	mv $QUEUE.before $QUEUE
+}
+
 @test "the walls of the service: rated well, and it can write to the queue alone" {
 	[ "$(systemd-analyze security --no-pager smtp-queue.service | awk '/Overall exposure/ { print ($(NF-2) < 3.0) }')" = 1 ]
 }

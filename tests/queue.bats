@@ -638,3 +638,19 @@ RCPT TO:$to ORCPT=utf-8;grün@far.example" ]
 		assert len(got) - 30 <= 2 * int(sys.argv[2]), (len(got), sys.argv[2])
 	E
 }
+
+@test "the line for cron, as the manual has it: a pass as long as there is none" {
+	line=$(grep -h '^\* \* \* \* \* root ' "$TESTS/../man/smtp-queue.8")
+	[ "$line" = "$(grep -h '^\* \* \* \* \* root ' "$TESTS/../man/smtp-handler-setup.7")" ]
+	printf '#!/bin/sh\necho "$@" >>"%s/begun"\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/smtp-queue"
+	chmod 755 "$BATS_TEST_TMPDIR/smtp-queue"
+	line=${line#* root } line=${line//\/usr\/local\/sbin/$BATS_TEST_TMPDIR} line=${line//\/run\//$BATS_TEST_TMPDIR/}
+	exec {lock}>"$BATS_TEST_TMPDIR/smtp-queue.lock"
+	flock "$lock"
+	run -1 sh -c "$line"
+	[ -z "$output" ]
+	[ ! -e "$BATS_TEST_TMPDIR/begun" ]
+	exec {lock}>&-
+	run -0 sh -c "$line"
+	[ "$(<"$BATS_TEST_TMPDIR/begun")" = run ]
+}

@@ -25,17 +25,20 @@ static const char *const environment[PLACES] = { "SMTP_LOG=stderr", "SMTP_LOG=jo
 
 static const int priority[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
-char *log_escape(char *out, size_t size, const char *in)
+static char *escape(char *out, size_t size, const char *in, const char *marks)
 {
 	char *o = out, *end = out + size - 5;
 	for (; *in && o < end; in++) {
 		unsigned char c = (unsigned char)*in;
-		if (c < ' ' || c >= 0x7f || strchr("\\<>", c)) o += sprintf(o, "\\x%02x", c);
+		if (c < ' ' || c >= 0x7f || strchr(marks, c)) o += sprintf(o, "\\x%02x", c);
 		else *o++ = (char)c;
 	}
 	*o = '\0';
 	return out;
 }
+
+char *log_escape(char *out, size_t size, const char *in) { return escape(out, size, in, "\\<>"); }
+char *log_quote(char *out, size_t size, const char *in) { return escape(out, size, in, "\\<>\""); }
 
 static bool same_file(const struct stat *a, const struct stat *b) { return a->st_dev == b->st_dev && a->st_ino == b->st_ino; }
 
@@ -207,7 +210,7 @@ void log_event(const struct event *raw)
 	const char *session = log_state.id ? log_state.id : "";
 	log_escape(e.from, sizeof e.from, raw->from);
 	log_escape(e.rcpt, sizeof e.rcpt, raw->rcpt);
-	log_escape(e.reply, sizeof e.reply, raw->reply);
+	log_quote(e.reply, sizeof e.reply, raw->reply);
 	log_escape(e.helo, sizeof e.helo, raw->helo);
 	snprintf(id, sizeof id, e.message && e.kind != EVENT_ENDED ? "%s.%u" : "%s", session, e.message);
 	snprintf(size, sizeof size, "%llu", (unsigned long long)e.size);

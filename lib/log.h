@@ -56,5 +56,7 @@ void log_event(const struct event *e);
 
 /* Copy with all but printable ASCII, and \ < >, as \xHH (P8).  Returns out.  */
 char *log_escape(char *out, size_t size, const char *in);
+/* The same for what stands between quotes, "..." (what a server said, above all): they, too, are escaped, so that nothing in it looks like the end of it.  */
+char *log_quote(char *out, size_t size, const char *in);
 
 #endif

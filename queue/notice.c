@@ -69,8 +69,8 @@ static int hand_in(const struct spool *s, struct report *r, const char *to)
 	}
 	int class = answer && (whole || answer->code / 100 != 2) ? answer->code / 100 : 4;
 	char text[600], rcpt[4 * PATH_MAX_LEN + 8];
-	if (class != 2) log_line(LEVEL_WARNING, "report to=<%s> is not taken: %s", log_escape(rcpt, sizeof rcpt, to),
-		answer ? log_escape(text, sizeof text, answer->text) : hop.why ? hop.why : "the message cannot be read");
+	if (class != 2) log_line(LEVEL_WARNING, "report to=<%s> is not taken: \"%s\"", log_escape(rcpt, sizeof rcpt, to),
+		answer ? log_quote(text, sizeof text, answer->text) : hop.why ? hop.why : "the message cannot be read");
 	nexthop_close(&n, !whole && open);
 	return class;
 }

@@ -703,3 +703,12 @@ int socketpair(int a, int b, int c, int d[2]) { (void)a, (void)b, (void)c, (void
 	for i in 1 2 3 4 5; do [ "$(grep -c "joe$i@" "$LOG")" -ge 1 ]; done
 	[ -z "$(grep -o 'smtp-queue.*id=.*' "$LOG" | grep -o ' id=[^ ]*' | sort | uniq -d)" ]
 }
+
+@test "what a server says cannot make fields, or the line of another message, in the log" {
+	remote mx RCPT '550 5.1.1 x" peer=192.0.2.99 id=6612cce7f9658030d8.1 sent: to=<joe@b.example> reply="250'
+	relay_to
+	lay bob@example.test joe@far.example
+	queue run
+	log_has 'failed: to=<joe@far.example> reply="550 5.1.1 127.0.0.1 x\\x22 peer=192.0.2.99 [^"]*reply=\\x22250"$'
+	queue_empty
+}

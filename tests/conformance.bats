@@ -363,22 +363,26 @@ END
 
 LIST=$BATS_TEST_DIRNAME/conformance.md
 
-@test "conformance.md: each row has an id of its own, a section, words, a status, and if met a test" {
+@test "conformance.md: each row has an id of its own, a section, words, a status, and if met a test, if not, what happens instead" {
 	grep -E '^\| [A-Z]{3}-[0-9]{2} ' "$LIST" >"$OUT"
-	[ "$(wc -l <"$OUT")" = 247 ]
-	[ "$(cut -d' ' -f2 "$OUT" | sort -u | wc -l)" = 247 ]
+	[ "$(wc -l <"$OUT")" = 381 ]
+	[ "$(cut -d' ' -f2 "$OUT" | sort -u | wc -l)" = 381 ]
 	[ "$(awk -F' [|] ' 'NF != 5' "$OUT" | wc -l)" = 0 ]
-	[ "$(awk -F' [|] ' '$4 !~ /^(met|refused|later: [A-Za-z0-9, ]+|not offered)$/' "$OUT" | wc -l)" = 0 ]
+	[ "$(awk -F' [|] ' '$4 !~ /^(met|untested|left|not kept|not offered)$/' "$OUT" | wc -l)" = 0 ]
 	[ "$(awk -F' [|] ' '$4 == "met" && $5 !~ /\x60/' "$OUT" | wc -l)" = 0 ]
+	[ "$(awk -F' [|] ' '$4 ~ /^(left|not kept)$/ && length($5) < 5' "$OUT" | wc -l)" = 0 ]
 }
 
-@test "conformance.md: every test and every fixture it names exists" {
+@test "conformance.md: every test, table and fixture it names exists" {
 	local file name missing=0
 	while IFS=: read -r file name; do
 		grep -qF "@test \"$name" "$BATS_TEST_DIRNAME/$file" || { echo "$file has no test: $name"; missing=1; }
-	done < <(grep -E '^\| [A-Z]{3}-' "$LIST" | tr '`' '\n' | grep -E '^[a-z]+\.bats: ' | sed 's/: /:/' | sort -u)
+	done < <(grep -E '^\| [A-Z]{3}-' "$LIST" | tr '`' '\n' | grep -E '^[a-z-]+\.bats: ' | sed 's/: /:/' | sort -u)
 	while read -r name; do
 		[ -f "$FIXTURES/$name.in" ] || { echo "no fixture $name"; missing=1; }
 	done < <(grep -E '^\| [A-Z]{3}-' "$LIST" | tr '`' '\n' | grep -xE '[a-z0-9]+(-[a-z0-9]+)+' | sort -u)
+	while read -r name; do
+		[ -f "$BATS_TEST_DIRNAME/$name" ] || { echo "no table $name"; missing=1; }
+	done < <(grep -E '^\| [A-Z]{3}-' "$LIST" | tr '`' '\n' | grep -xE 'unit/[a-z-]+\.c' | sort -u)
 	[ "$missing" = 0 ]
 }

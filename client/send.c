@@ -39,7 +39,8 @@ static struct sending {
 	struct peer_at peer;
 	bool reached;                   /* a server has answered */
 	bool put_off;                   /* one has, and has put some off: they are for one more host, and then for another day */
-	uint64_t end;                   /* no other address is tried after this time: each may take its own for every answer */
+	uint64_t end;                   /* after this time no other address is tried, but for one: each may take its own for every answer */
+	unsigned late;                  /* how many were to be tried after it */
 	char why[LETTER_TEXT];          /* of those that nobody has said anything of */
 } sending;
 
@@ -103,7 +104,7 @@ static int connect_to(const struct config *cf, const struct sockaddr *sa, sockle
 static bool try_address(struct sending *s, const struct sockaddr *sa, socklen_t len)
 {
 	char *address = s->peer.address, text[200];
-	if (s->end && millis() > s->end) return true;
+	if (s->end && millis() > s->end && s->late++ > 0) return true;
 	if (!s->end) s->end = millis() + s->letter.cf->command_timeout;
 	if (getnameinfo(sa, len, address, sizeof s->peer.address, NULL, 0, NI_NUMERICHOST) != 0) strcpy(address, "?");
 	s->peer.plain = false;  /* whatever another address was not able to do */
@@ -136,7 +137,7 @@ static bool try_dns(struct sending *s, const char *host, unsigned *left)
 	if (r != DNS_OK) letter_say(s->why, r == DNS_LATER ? OUR_LATER : OUR_NEVER, r == DNS_LATER ? "4.4.3" : "5.4.4", "", dns_why(&s->dns));
 	for (size_t i = 0; r == DNS_OK && i < found.count && *left > 0; i++, --*left)
 		if (try_address(s, &found.address[i].u.sa, found.address[i].len)) return true;
-		else if (s->put_off && s->peer.more) break;     /* another address is the same host */
+		else if (s->peer.more && (s->put_off || millis() > s->end)) break;      /* another address is the same host */
 	return false;
 }
 
@@ -304,7 +305,7 @@ static bool begin_letter(struct sending *s, const struct config *cf, int argc, c
 	s->to = s->mx = NULL;
 	s->printed = 0;
 	s->reports = false;
-	s->end = 0;
+	s->end = s->late = 0;
 	s->reached = s->put_off = false;
 	*s->why = '\0';
 	optind = 0;             /* of getopt: begin anew */

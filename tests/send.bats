@@ -245,9 +245,10 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 	refute grep -q SMTPUTF8 "$REMOTE/heard"
 }
 
-@test "the best mail exchanger puts a message off, or takes no mail at all: the next one is asked, one more and not all; a failure is one" {
+@test "the best mail exchanger puts a message off, says nothing, or takes no mail at all: the next one is asked, one more and not all; a failure is one" {
 	needs_net
-	for i in 1 2 3; do printf '%s\n' "far.example MX $i mx$i.far.example" "mx$i.far.example A 192.0.2.$i"; done >"$BATS_TEST_TMPDIR/zone"
+	for i in 1 2 3; do printf '%s\n' "far.example MX $i mx$i.far.example" "mx$i.far.example A 192.0.2.$i" "mx.pair.example A 192.0.2.$i"; done >"$BATS_TEST_TMPDIR/zone"
+	echo 'pair.example MX 1 mx.pair.example' >>"$BATS_TEST_TMPDIR/zone"
 	run in_net "$BATS_TEST_TMPDIR" "$BUILD" "$PYTHON" "$TESTS" <<-'E'
 		dir=$0 build=$1 python=$2 tests=$3
 		for i in 1 2 3; do ip addr add 192.0.2.$i dev lo; done
@@ -264,7 +265,7 @@ stored() { [ "$(count "$ROOT/example.test/alice")" = "$1" ] && new_files "$ROOT/
 			printf 'Subject: x
 
 hello
-' | timeout 60 "$build/smtp-client" -C /dev/null -o hostname=client.example.org -o tls_policy=none -o "dns=127.0.0.1:$(cat "$dir/dns")" 				--send --mx far.example -f a@b.example joe@far.example ann@far.example | sed "s/^/$1 /"
+' | timeout 60 "$build/smtp-client" -C /dev/null -o hostname=client.example.org -o tls_policy=none -o "dns=127.0.0.1:$(cat "$dir/dns")" 				${limit:+-o command_timeout=$limit} --send --mx "${domain-far.example}" -f a@b.example joe@far.example ann@far.example | sed "s/^/$1 /"
 			kill $a $b $c
 			wait $a $b $c
 		}
@@ -275,9 +276,14 @@ hello
 		three out greeting '521 5.3.2 no mail here!close'
 		three both '<joe@' '450 4.7.1 greylisted' '450 4.7.1 greylisted, too'
 		three never '<joe@' '550 5.1.1 no such user'
+		limit=4s
+		three hang greeting hang
+		domain=pair.example
+		three pair greeting hang
 		kill $all
 	E
 	echo "$output"
+	[ "$(grep -c '^hang 250 2.0.0 mx2.far.example taken' <<<"$output") $(grep -c '^pair 250 2.0.0 mx.pair.example taken' <<<"$output")" = '2 2' ]
 	for name in mail end out; do [ "$(grep -c "^$name 250 2.0.0 mx2.far.example taken" <<<"$output")" = 2 ]; done
 	[ "$(grep -c '^rcpt 250 2.0.0 mx1.far.example taken' <<<"$output") $(grep -c '^rcpt 250 2.0.0 mx2.far.example taken' <<<"$output")" = '1 1' ]
 	[ "$(grep -c '^both 450 4.7.1 mx2.far.example greylisted, too' <<<"$output") $(grep -c '^both 250 2.0.0 mx1' <<<"$output")" = '1 1' ]

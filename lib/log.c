@@ -163,6 +163,8 @@ static const struct kind { enum log_level level; const char *message_id, *what; 
 	[EVENT_DEFERRED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1b", "deferred" },
 	[EVENT_FAILED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1c", "failed" },
 	[EVENT_GIVEN_UP] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1d", "given up" },
+	[EVENT_REPORTED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1e", "reported" },
+	[EVENT_NOT_REPORTED] = { LEVEL_INFO, "8b3a7e1c5d0f4c52a6f1de3b9c704a1f", "not reported" },
 };
 
 /* The line for people, the values escaped by now.  */
@@ -195,7 +197,11 @@ static void event_text(char *text, size_t size, const struct event *e, const cha
 	case EVENT_DEFERRED:
 	case EVENT_FAILED:
 	case EVENT_GIVEN_UP:
+	case EVENT_REPORTED:
 		snprintf(text, size, "id=%s %s: to=<%s> reply=\"%s\"", id, what, e->rcpt, e->reply);
+		return;
+	case EVENT_NOT_REPORTED:
+		snprintf(text, size, "id=%s %s: to=<%s>%s, for the sender does not want it (NOTIFY=)", id, what, e->rcpt, more);
 		return;
 	default:
 		snprintf(text, size, "id=%s %s: %s peer=%s", id, what, e->reply, peer);

@@ -22,6 +22,8 @@ enum event_kind {
 	EVENT_DEFERRED,
 	EVENT_FAILED,
 	EVENT_GIVEN_UP,
+	EVENT_REPORTED,         /* of the message to rcpt, its sender or who looks after the mail here; reply is the answer */
+	EVENT_NOT_REPORTED,     /* that it failed for rcpt (and others, nrcpt of them), by the sender's own wish */
 	EVENT_KINDS
 };
 struct event {

@@ -41,8 +41,18 @@ static void parse(struct line *l, const char *text, const char *otherwise)
 
 static void to_hop(void *ctx, const char *p, size_t n) { hop_write(ctx, p, n); }
 
+/* Where the report of a message went, or that there is none: who looks for the message finds it beside its failure.  */
+static void tell(const struct entry *e, enum event_kind what, const char *rcpt, size_t nrcpt, const struct reply *answer)
+{
+	struct event event = { .kind = what, .size = e->octets, .nrcpt = (uint32_t)nrcpt };
+	snprintf(event.from, sizeof event.from, "%s", e->sender);
+	snprintf(event.rcpt, sizeof event.rcpt, "%s", rcpt);
+	if (answer) snprintf(event.reply, sizeof event.reply, "%d %s %s", answer->code, answer->status, answer->text);
+	log_event(&event);
+}
+
 /* One report to `to`.  2: taken, 4: not now, 5: never.  */
-static int hand_in(const struct spool *s, struct report *r, const char *to)
+static int hand_in(const struct spool *s, struct report *r, const struct entry *e, const char *to)
 {
 	static struct hop hop;
 	struct nexthop n;
@@ -71,6 +81,7 @@ static int hand_in(const struct spool *s, struct report *r, const char *to)
 	char text[600], rcpt[4 * PATH_MAX_LEN + 8];
 	if (class != 2) log_line(LEVEL_WARNING, "report to=<%s> is not taken: \"%s\"", log_escape(rcpt, sizeof rcpt, to),
 		answer ? log_quote(text, sizeof text, answer->text) : hop.why ? hop.why : "the message cannot be read");
+	else tell(e, EVENT_REPORTED, to, 1, &hop.reply.reply);      /* some next hops say their id for it */
 	nexthop_close(&n, !whole && open);
 	return class;
 }
@@ -111,14 +122,14 @@ static int second(const struct spool *s, struct report *r, const struct entry *e
 		return 2;
 	}
 	r->sender = e->sender;
-	int class = in_time(s, e, hand_in(s, r, to));
+	int class = in_time(s, e, hand_in(s, r, e, to));
 	if (class == 5) log_line(LEVEL_ERROR, "a report that nobody takes, not even the postmaster, is dropped");
 	return class == 5 ? 2 : class;
 }
 
 static bool hand_in_somewhere(const struct spool *s, struct report *r, const struct entry *e, bool failed)
 {
-	int class = *e->sender ? in_time(s, e, hand_in(s, r, e->sender)) : 5;
+	int class = *e->sender ? in_time(s, e, hand_in(s, r, e, e->sender)) : 5;
 	if (class == 5 && failed) class = second(s, r, e);
 	return class == 2 || class == 5;        /* other reports than of a failure are not worth a second one */
 }
@@ -136,6 +147,18 @@ static bool reportable(const struct entry *e, const struct entry_rcpt *r)
 static enum report_action action_of(enum entry_state state)
 {
 	return state == ENTRY_FAILED ? REPORT_FAILED : state == ENTRY_RELAYED ? REPORT_RELAYED : state == ENTRY_EXPANDED ? REPORT_EXPANDED : REPORT_DELIVERED;
+}
+
+/* Those that failed, and the sender wants no report of it.  */
+static void tell_unwanted(const struct entry *e)
+{
+	const char *first = NULL;
+	size_t count = 0;
+	for (size_t i = 0; i < e->count; i++) {
+		if (e->rcpt[i].state != ENTRY_FAILED || wants(&e->rcpt[i], NOTIFY_FAILURE)) continue;
+		if (count++ == 0) first = e->rcpt[i].address;
+	}
+	if (first) tell(e, EVENT_NOT_REPORTED, first, count, NULL);
 }
 
 static void fill(struct report_rcpt *out, struct line *l, const struct entry_rcpt *r, enum report_action action)
@@ -169,6 +192,7 @@ enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, 
 	}
 	r.rcpt = rcpt;
 	if (done && r.count > 0) done = hand_in_somewhere(s, &r, e, failed);
+	if (done) tell_unwanted(e);
 	for (size_t i = 0; done && i < e->count; i++) {
 		enum entry_state state = e->rcpt[i].state;
 		char text[ENTRY_TEXT];
@@ -197,8 +221,9 @@ enum notice_result notice_delay(const struct spool *s, const struct entry *e, in
 		r.count++;
 	}
 	r.rcpt = rcpt;
-	if (done && r.count > 0 && *e->sender) done = hand_in_somewhere(s, &r, e, false);
+	bool nobody = r.count == 0 || !*e->sender;
+	if (done && !nobody) done = hand_in_somewhere(s, &r, e, false);
 	free(rcpt);
 	free(lines);
-	return done ? NOTICE_DONE : NOTICE_LATER;
+	return !done ? NOTICE_LATER : nobody ? NOTICE_NOBODY : NOTICE_DONE;
 }

@@ -251,9 +251,10 @@ static void look_at_clock(const struct spool *s, struct entry *e, int fd, int me
 	if (!entry_todo(e)) return;
 	if (age >= life) {
 		give_up(e, fd, now);
-	} else if (warn > 0 && age >= warn && !e->warned && notice_delay(s, e, message, e->arrived + life) == NOTICE_DONE) {
-		e->warned = true;
-		log_line(LEVEL_INFO, "delayed: the sender is told");
+	} else if (warn > 0 && age >= warn && !e->warned) {
+		enum notice_result told = notice_delay(s, e, message, e->arrived + life);
+		e->warned = told != NOTICE_LATER;
+		if (told == NOTICE_DONE) log_line(LEVEL_INFO, "delayed: the sender is told");
 	}
 }
 

@@ -654,3 +654,38 @@ RCPT TO:$to ORCPT=utf-8;grün@far.example" ]
 	run -0 sh -c "$line"
 	[ "$(<"$BATS_TEST_TMPDIR/begun")" = run ]
 }
+
+@test "the log leads from what failed to its report: to whom it went, that the sender wants none, or that there is nobody" {
+	remote mx MAIL '550 5.7.1 not from you'
+	relay_to
+	mkdir -p "$ROOT/example.test/alice"
+	owned
+	id_of() { local said; said=$(lay "$@"); echo "${said##* }"; }
+	told() { sed -n "s/^smtp-queue.*: id=$1 \(reported\|not reported\|.*dropped\)/\1/p" "$LOG"; }
+	failed=$(id_of alice@example.test joe@far.example)
+	never=$(id_of alice@example.test 'joe@far.example NOTIFY=NEVER' 'ann@far.example NOTIFY=DELAY')
+	some=$(id_of alice@example.test joe@far.example 'ann@far.example NOTIFY=NEVER')
+	null=$(id_of '' joe@far.example)
+	run_at 0
+	[ "$(told "$failed")" = 'reported: to=<alice@example.test> reply="250 2.0.0 Ok"' ]
+	[ "$(told "$never")" = 'not reported: to=<joe@far.example> (+1 more), for the sender does not want it (NOTIFY=)' ]
+	[ "$(told "$some")" = 'reported: to=<alice@example.test> reply="250 2.0.0 Ok"
+not reported: to=<ann@far.example>, for the sender does not want it (NOTIFY=)' ]
+	[ "$(told "$null")" = 'reported: to=<postmaster@example.test> reply="250 2.0.0 Ok"' ]
+	[ "$(box alice | wc -l)" = 2 ]
+	queue_empty
+}
+
+@test "nobody is told of a delay who does not want it, or without a sender, and the log does not say so" {
+	ROUTE=(-o relayhost=127.0.0.1:1)
+	lay postmaster@example.test 'joe@far.example NOTIFY=NEVER'
+	lay '' joe@far.example
+	run_at 0
+	run_at 86400
+	[ -z "$(box postmaster)" ]
+	refute log_has 'the sender is told'
+	lay postmaster@example.test joe@far.example
+	run_at 86400
+	[ "$(box postmaster | wc -l)" = 1 ]
+	log_has 'the sender is told'
+}

@@ -63,6 +63,8 @@ entries_left() { [ "$(find $QUEUE/new $QUEUE/wait $QUEUE/hold -type f | wc -l)" 
 	soon grep -rq '^Subject: Undelivered' /home/carol/Maildir/new
 	"$PYTHON" "$TESTS/show-report.py" /home/carol/Maildir/new/* | grep -q '^Status: 5.1.1'
 	soon entries_left 0
+	[[ $(entries -o cat SMTP_RCPT=carol@mx.example.test -t smtp-queue) == *' reported: to=<carol@mx.example.test> reply="250 2.0.0 '* ]]
+	[[ $(entries -x -t smtp-queue) == *'<carol@mx.example.test> gets a report of message'* ]]
 }
 
 @test "what waits does not start a pass again and again; a start of the service tries what is due; mailq shows it" {

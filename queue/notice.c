@@ -51,8 +51,15 @@ static void tell(const struct entry *e, enum event_kind what, const char *rcpt, 
 	log_event(&event);
 }
 
-/* One report to `to`.  2: taken, 4: not now, 5: never.  */
-static int hand_in(const struct spool *s, struct report *r, const struct entry *e, const char *to)
+/* Too large for who would get it: a mailbox that is full (5.2.2) is not.  */
+static bool for_its_size(const struct reply *r)
+{
+	return strcmp(r->status, "5.3.4") == 0 || strcmp(r->status, "5.2.3") == 0 || (r->code == 552 && strcmp(r->status, "5.2.2") != 0);
+}
+
+/* One report to `to`.  2: taken, 4: not now, 5: never; TOO_LARGE: not this one.  */
+enum { TOO_LARGE = 9 };
+static int hand_in_one(const struct spool *s, struct report *r, const struct entry *e, const char *to)
 {
 	static struct hop hop;
 	struct nexthop n;
@@ -79,10 +86,20 @@ static int hand_in(const struct spool *s, struct report *r, const struct entry *
 	}
 	int class = answer && (whole || answer->code / 100 != 2) ? answer->code / 100 : 4;
 	char text[600], rcpt[4 * PATH_MAX_LEN + 8];
-	if (class != 2) log_line(LEVEL_WARNING, "report to=<%s> is not taken: \"%s\"", log_escape(rcpt, sizeof rcpt, to),
+	if (class == 5 && for_its_size(answer) && r->extent != REPORT_BRIEFEST) class = TOO_LARGE;
+	else if (class != 2) log_line(LEVEL_WARNING, "report to=<%s> is not taken: \"%s\"", log_escape(rcpt, sizeof rcpt, to),
 		answer ? log_quote(text, sizeof text, answer->text) : hop.why ? hop.why : "the message cannot be read");
 	else tell(e, EVENT_REPORTED, to, 1, &hop.reply.reply);      /* some next hops say their id for it */
 	nexthop_close(&n, !whole && open);
+	return class;
+}
+
+/* The same; one that is refused for its size is made shorter.  */
+static int hand_in(const struct spool *s, struct report *r, const struct entry *e, const char *to)
+{
+	int class;
+	for (r->extent = REPORT_ALL; (class = hand_in_one(s, r, e, to)) == TOO_LARGE; r->extent++)
+		log_line(LEVEL_INFO, "a report is too large to be taken: a shorter one is handed in");
 	return class;
 }
 

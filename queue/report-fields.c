@@ -234,19 +234,20 @@ static bool status_valid(const char *s)
 	return digits == len && len <= 9 && sscanf(s, "%1u.%3u.%3u%n", &class, &subject, &detail, &n) == 3 && (size_t)n == len && (class == 2 || class == 4 || class == 5);
 }
 
-static void put_recipient(struct out *o, const struct report *r, const struct report_rcpt *rcpt)
+static void put_recipient(struct out *o, const struct report *r, const struct report_rcpt *rcpt, bool short_form)
 {
 	static const struct { const char *name, *status; } actions[] = {
 		[REPORT_FAILED] = { "failed", "5.0.0" }, [REPORT_DELAYED] = { "delayed", "4.0.0" },
 		[REPORT_DELIVERED] = { "delivered", "2.0.0" }, [REPORT_RELAYED] = { "relayed", "2.0.0" },
 		[REPORT_EXPANDED] = { "expanded", "2.0.0" },
 	};
-	put_original_recipient(o, rcpt->orcpt);
+	if (!short_form) put_original_recipient(o, rcpt->orcpt);
 	bool high = beyond_ascii(rcpt->rcpt);
 	out_format(o, "Final-Recipient: %s;", high ? "utf-8" : "rfc822");
 	put_word(o, high && !o->utf8, rcpt->rcpt);
 	out_format(o, "Action: %s\r\n", actions[rcpt->action].name);
 	out_format(o, "Status: %s\r\n", status_valid(rcpt->status) ? rcpt->status : actions[rcpt->action].status);
+	if (short_form) return;
 	put_token(o, "Remote-MTA: dns;", rcpt->host);
 	if (rcpt->text[strspn(rcpt->text, " \t\r\n\f\v")]) {
 		out_format(o, "Diagnostic-Code: %s;", rcpt->said ? "smtp" : "x-smtp-handler");
@@ -263,8 +264,8 @@ void report_status(struct out *o, const struct report *r)
 	put_token(o, "Reporting-MTA: dns;", r->hostname);
 	put_token(o, "X-Smtp-Handler-Id:", r->id);      /* what an administrator looks for in the log */
 	put_date(o, "Arrival-Date", r->arrived);
-	for (size_t i = 0; i < r->count; i++) {
+	for (size_t i = 0; i < r->count && (i < REPORT_IN_FULL || r->extent != REPORT_BRIEFEST); i++) {
 		out_bytes(o, "\r\n", 2);
-		put_recipient(o, r, &r->rcpt[i]);
+		put_recipient(o, r, &r->rcpt[i], i >= REPORT_IN_FULL && r->extent != REPORT_ALL);
 	}
 }

@@ -90,6 +90,16 @@ static void put_recipient(struct out *o, const struct report_rcpt *rcpt, bool ad
 	out_bytes(o, "\r\n", 2);
 }
 
+/* One of so many that there is room for the address alone, or not even that.  */
+static void put_short(struct out *o, const struct report *r, const struct report_rcpt *rcpt, bool first)
+{
+	if (r->extent == REPORT_BRIEFEST) return;
+	if (first) paragraph(o, "and, without details, since a report with all of them was too large to be taken,");
+	out_bytes(o, "  <", 3);
+	out_clean(o, rcpt->rcpt);
+	out_bytes(o, ">\r\n", 3);
+}
+
 static void put_patience(struct out *o, const struct report *r)
 {
 	char date[TRACE_DATE], left[64] = "";
@@ -110,12 +120,16 @@ static void put_group(struct out *o, const struct report *r, enum report_action 
 		[REPORT_EXPANDED] = { "has come here, and was passed on to all the addresses behind", "You are not told when it is delivered to each of them." },
 	};
 	bool any = false;
+	size_t more = 0;
 	for (size_t i = 0; i < r->count; i++) {
 		if (r->rcpt[i].action != action) continue;
 		if (!any) paragraph(o, "%s %s", r->sender ? "The message" : "Your message", words[action].head);
 		any = true;
-		put_recipient(o, &r->rcpt[i], !r->sender);
+		if (r->extent == REPORT_ALL || i < REPORT_IN_FULL) put_recipient(o, &r->rcpt[i], !r->sender);
+		else put_short(o, r, &r->rcpt[i], more++ == 0);
 	}
+	if (more > 0 && r->extent == REPORT_BRIEFEST) paragraph(o, "and %zu more, who are not named, since a report of all was too large to be taken.", more);
+	else if (more > 0) out_bytes(o, "\r\n", 2);
 	if (any && action == REPORT_DELAYED) put_patience(o, r);
 	else if (any) paragraph(o, "%s", words[action].foot);
 }
@@ -124,10 +138,11 @@ static void put_attached(struct out *o, const struct report *r, const struct ori
 {
 	if (r->message < 0) paragraph(o, "The message itself is not here any more, so it does not come with this report.");
 	else if (original->whole) paragraph(o, "The message comes with this report.");
+	else if (original->too_large && r->extent != REPORT_ALL) paragraph(o, "A report with the whole message was too large to be taken; its header comes with this one.");
 	else if (original->too_large) paragraph(o, "The message has more than %llu octets, so that it does not come with this report, but only its header.",
 		(unsigned long long)r->most);
 	else paragraph(o, "The header of the message comes with this report.");
-	if (r->message >= 0 && original->cut) paragraph(o, "That header has no end; it was cut.");
+	if (r->message >= 0 && original->cut) paragraph(o, r->extent == REPORT_BRIEFEST ? "That header is long; it was cut." : "That header has no end; it was cut.");
 }
 
 /* Why it comes to somebody who did not send the message.  */

@@ -11,7 +11,8 @@
 
 #include "trace.h"
 
-enum { HEADER_MOST = 256 << 10 /* of a header that comes alone: a message that never gets to its body is cut here, at a line end */ };
+/* Of a header that comes alone: a message that never gets to its body is cut here, at a line end.  */
+enum { HEADER_MOST = 256 << 10, HEADER_BRIEFEST = 8 << 10 };
 
 /* --- the original --- */
 
@@ -32,6 +33,7 @@ static bool read_original(const struct report *r, uint64_t end, bool (*take)(voi
 
 struct survey {
 	struct original o;
+	uint64_t most;          /* of a header */
 	uint64_t at, line;      /* where the current line starts */
 	unsigned char last;     /* the octet before */
 };
@@ -40,7 +42,7 @@ struct survey {
 static bool header_over(struct survey *s, bool newline)
 {
 	bool empty = s->at == s->line || (s->at == s->line + 1 && s->last == '\r');
-	s->o.cut = s->at == HEADER_MOST;
+	s->o.cut = s->at == s->most;
 	if (!s->o.cut && !(newline && empty)) return false;
 	s->o.end = s->o.cut && s->line == 0 ? s->at : s->line;
 	s->last = '\n';
@@ -68,10 +70,10 @@ static bool survey_take(void *ctx, const char *p, size_t n)
 
 static bool survey(const struct report *r, struct original *o)
 {
-	struct survey s = { .o = { .end = r->size } };
+	struct survey s = { .o = { .end = r->size }, .most = r->extent == REPORT_BRIEFEST ? HEADER_BRIEFEST : HEADER_MOST };
 	bool failed = false;
 	for (size_t i = 0; i < r->count; i++) failed |= r->rcpt[i].action == REPORT_FAILED;
-	s.o.too_large = failed && r->full && r->size > r->most;
+	s.o.too_large = failed && r->full && (r->extent != REPORT_ALL || r->size > r->most);
 	s.o.whole = failed && r->full && !s.o.too_large;
 	bool good = r->message < 0 || read_original(r, r->size, survey_take, &s);
 	s.o.odd |= s.last == '\r';

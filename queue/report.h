@@ -32,9 +32,14 @@ struct report {
 	bool utf8;              /* addresses or header beyond ASCII: message/global-delivery-status, message/global(-headers), utf-8 typed addresses */
 	int message;            /* the original, LF line ends, read by pread from offset 0; -1: not there any more, and the third part is left out */
 	uint64_t size, most;    /* its octets; over `most` the header alone comes even with RET=FULL, and it says so */
+	enum report_extent { REPORT_ALL, REPORT_BRIEF, REPORT_BRIEFEST } extent;
 	size_t count;           /* at least 1 */
 	const struct report_rcpt *rcpt;
 };
+
+/* How much of it, for who takes no large mail: BRIEF leaves out the message but for its header, and of more than REPORT_IN_FULL recipients all but address, action and
+ * status; BRIEFEST leaves those out but for their number, and of the header all behind its first 8 KiB.  */
+enum { REPORT_IN_FULL = 10 };
 
 /* Compose it, CRLF line ends, in pieces to write(), whose errors are the caller's to keep in ctx.  Nothing is allocated; the message is read
  * twice.  The same report is another one each time (Message-ID, boundary).  Of the message in it only what mail cannot carry is changed: NUL

@@ -689,3 +689,36 @@ not reported: to=<ann@far.example>, for the sender does not want it (NOTIFY=)' ]
 	[ "$(box postmaster | wc -l)" = 1 ]
 	log_has 'the sender is told'
 }
+
+@test "a report that is too large for who gets it is made shorter: the header alone, then the first recipients alone; a header without an end is cut" {
+	remote mx MAIL '550 5.7.1 not from you'
+	relay_to
+	mkdir -p "$ROOT/example.test/alice"
+	owned
+	SETTINGS+=(-o max_size=64K)
+	rcpts=()
+	for i in {1..200}; do rcpts+=("a-very-long-name-of-a-recipient-in-a-list-$i@far.example"); done
+	lay alice@example.test "${rcpts[@]}"
+	run_at 0
+	queue_empty
+	"$PYTHON" "$TESTS/show-report.py" "$(box alice)" >"$BATS_TEST_TMPDIR/report"
+	grep -q '^and, without details, since a report' "$(box alice)"
+	[ "$(grep -c '^  <a-very-long-name-of-a-recipient-in-a-list-[0-9]*@far.example>' "$(box alice)")" = 200 ]
+	[ "$(grep -c '^Final-Recipient: rfc822; a-very-long' "$BATS_TEST_TMPDIR/report")" = 200 ]
+	[ "$(grep -c '^Action: failed' "$BATS_TEST_TMPDIR/report")" = 200 ]
+	[ "$(grep -c '^Remote-MTA:' "$BATS_TEST_TMPDIR/report")" = 10 ]
+	log_has 'reported: to=<alice@example.test>'
+	rm "$(box alice)"
+	rcpts=()
+	for i in {1..500}; do rcpts+=("a-very-long-name-of-a-recipient-in-a-list-$i@far.example"); done
+	{ for i in {1..400}; do printf 'X-%s: %0100d\n' "$i" 0; done; printf '\nhello\n'; } >"$BATS_TEST_TMPDIR/message"
+	PLAIN='' lay alice@example.test "${rcpts[@]}" <"$BATS_TEST_TMPDIR/message"
+	run_at 0
+	queue_empty
+	"$PYTHON" "$TESTS/show-report.py" "$(box alice)" >"$BATS_TEST_TMPDIR/report"
+	grep -q '^and 490 more, who are not named' "$(box alice)"
+	grep -q '^That header is long; it was cut' "$(box alice)"
+	[ "$(grep -c '^Action: failed' "$BATS_TEST_TMPDIR/report")" = 10 ]
+	[ "$(grep -c 'too large to be taken: a shorter one' "$LOG")" = 3 ]
+	[ -z "$(box postmaster)" ]
+}

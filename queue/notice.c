@@ -86,9 +86,10 @@ static int hand_in_one(const struct spool *s, struct report *r, const struct ent
 	}
 	int class = answer && (whole || answer->code / 100 != 2) ? answer->code / 100 : 4;
 	char text[600], rcpt[4 * PATH_MAX_LEN + 8];
+	const char *quote = answer ? "\"" : "";         /* our own words have none */
 	if (class == 5 && for_its_size(answer) && r->extent != REPORT_BRIEFEST) class = TOO_LARGE;
-	else if (class != 2) log_line(LEVEL_WARNING, "report to=<%s> is not taken: \"%s\"", log_escape(rcpt, sizeof rcpt, to),
-		answer ? log_quote(text, sizeof text, answer->text) : hop.why ? hop.why : "the message cannot be read");
+	else if (class != 2) log_line(LEVEL_WARNING, "report to=<%s> is not taken: %s%s%s", log_escape(rcpt, sizeof rcpt, to), quote,
+		answer ? log_quote(text, sizeof text, answer->text) : hop.why ? hop.why : "the message cannot be read", quote);
 	else tell(e, EVENT_REPORTED, to, 1, &hop.reply.reply);      /* some next hops say their id for it */
 	nexthop_close(&n, !whole && open);
 	return class;

@@ -131,7 +131,7 @@ time.sleep(60)' "$BATS_TEST_TMPDIR/deaf" 3>&- &
 	run -0 soon run
 	kill "$DEAF"
 	[ "$(waiting)" = 1 ]
-	log_has 'report to=<bob@example.test> is not taken: "it does not answer in time"'
+	log_has 'report to=<bob@example.test> is not taken: it does not answer in time'
 }
 
 # --- nothing of others is taken away ---

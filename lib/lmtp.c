@@ -312,6 +312,11 @@ static void message_refused(struct hop *h)
 {
 	const struct reply *r;
 	h->late = h->io.stuck;
+	h->why = "it does not take the message";
+	if (!h->smtp) {         /* it is not known that it has closed: it might wait for the rest, and we for it */
+		broken(h);
+		return;
+	}
 	h->io.dead = false;
 	h->io.olen = 0;
 	do r = h->late ? broken(h) : answer(h, &h->reply);

@@ -43,8 +43,10 @@ class Session:
         self.c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise Over
 
-    def at(self, stage, reply):
+    def at(self, stage, reply, before=lambda: None):
+        """before: is to be done before a good reply is heard."""
         if stage not in stages or not due():
+            before()
             self.send(reply)
             return True
         action = actions.pop(0) if len(actions) > 1 else actions[0]
@@ -71,12 +73,15 @@ class Session:
                 self.send("250-" + "\x1b[31m" + "z" * 400)
             self.send("250 end")
         elif action == "long":
+            before()
             self.send("250 2.0.0 " + "x" * 6000)
             return True
         elif action == "endless":
             while True:
                 self.send("250-again")
         else:
+            if action[0] in "23":
+                before()
             self.send(action.removesuffix("!close").replace("\\n", "\r\n"))
             if action[:3] == "421" or action.endswith("!close"):
                 raise Over
@@ -92,8 +97,7 @@ class Session:
         os.rename(name + ".part", name)
 
     def end(self):
-        if self.at("end", "250 2.0.0 taken, id 4711"):
-            self.keep()
+        self.at("end", "250 2.0.0 taken, id 4711", self.keep)        # who counts what was taken when the pass is over finds it
         self.body = b""
 
     def alone(self):

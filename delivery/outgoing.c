@@ -46,9 +46,9 @@ void outgoing_miss(const struct outgoing *o, const struct config *cf)
 /* Only the host there knows whether the case of a local part means anything (RFC 5321 2.4).  */
 static bool same_address(const char *a, const char *b)
 {
-	const char *x = strrchr(a, '@'), *y = strrchr(b, '@');
-	size_t n = x ? (size_t)(x - a) : strlen(a), m = y ? (size_t)(y - b) : strlen(b);
-	return n == m && memcmp(a, b, n) == 0 && strcasecmp(a + n, b + n) == 0;
+	if (strcasecmp(a, b) != 0) return false;
+	const char *at = strrchr(a, '@');
+	return !at || memcmp(a, b, (size_t)(at - a)) == 0;
 }
 
 static bool same_copy(const struct remote *a, const struct remote *b)

@@ -145,11 +145,11 @@ static int second(const struct spool *s, struct report *r, const struct entry *e
 	return class == 5 ? 2 : class;
 }
 
-static bool hand_in_somewhere(const struct spool *s, struct report *r, const struct entry *e, bool failed)
+static enum notice_result hand_in_somewhere(const struct spool *s, struct report *r, const struct entry *e, bool failed)
 {
 	int class = *e->sender ? in_time(s, e, hand_in(s, r, e, e->sender)) : 5;
 	if (class == 5 && failed) class = second(s, r, e);
-	return class == 2 || class == 5;        /* other reports than of a failure are not worth a second one */
+	return class == 2 ? NOTICE_DONE : class == 5 ? NOTICE_NOBODY : NOTICE_LATER;    /* other reports than of a failure are not worth a second one */
 }
 
 /* --- what is reported --- */
@@ -209,7 +209,7 @@ enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, 
 		r.count++;
 	}
 	r.rcpt = rcpt;
-	if (done && r.count > 0) done = hand_in_somewhere(s, &r, e, failed);
+	if (done && r.count > 0) done = hand_in_somewhere(s, &r, e, failed) != NOTICE_LATER;
 	if (done) tell_unwanted(e);
 	for (size_t i = 0; done && i < e->count; i++) {
 		enum entry_state state = e->rcpt[i].state;
@@ -239,9 +239,8 @@ enum notice_result notice_delay(const struct spool *s, const struct entry *e, in
 		r.count++;
 	}
 	r.rcpt = rcpt;
-	bool nobody = r.count == 0 || !*e->sender;
-	if (done && !nobody) done = hand_in_somewhere(s, &r, e, false);
+	enum notice_result result = !done ? NOTICE_LATER : r.count == 0 || !*e->sender ? NOTICE_NOBODY : hand_in_somewhere(s, &r, e, false);
 	free(rcpt);
 	free(lines);
-	return !done ? NOTICE_LATER : nobody ? NOTICE_NOBODY : NOTICE_DONE;
+	return result;
 }

@@ -12,7 +12,7 @@ enum notice_result { NOTICE_DONE, NOTICE_LATER, NOTICE_NOBODY };
  * after queue_lifetime it is dropped, with a line in the log.  */
 enum notice_result notice_final(const struct spool *s, struct entry *e, int fd, int message);
 
-/* Tell the sender that the rest waits still, until when it will be tried.  NOTICE_NOBODY: nobody wants to hear of that, or there is no sender.  */
+/* Tell the sender that the rest waits still, until when it will be tried.  NOTICE_NOBODY: nobody wants to hear of that, there is no sender, or he takes no mail.  */
 enum notice_result notice_delay(const struct spool *s, const struct entry *e, int message, time_t until);
 
 #endif

@@ -676,13 +676,15 @@ not reported: to=<ann@far.example>, for the sender does not want it (NOTIFY=)' ]
 	queue_empty
 }
 
-@test "nobody is told of a delay who does not want it, or without a sender, and the log does not say so" {
+@test "nobody is told of a delay who does not want it, takes no mail, or without a sender, and the log does not say so" {
 	ROUTE=(-o relayhost=127.0.0.1:1)
 	lay postmaster@example.test 'joe@far.example NOTIFY=NEVER'
 	lay '' joe@far.example
+	lay nobody@example.test joe@far.example
 	run_at 0
 	run_at 86400
 	[ -z "$(box postmaster)" ]
+	log_has 'report to=<nobody@example.test> is not taken'
 	refute log_has 'the sender is told'
 	lay postmaster@example.test joe@far.example
 	run_at 86400
